@@ -1,3 +1,19 @@
-"""Small convolutional networks with learning-rate and batch-size schedules."""
+"""Small convolutional networks with learning-rate and batch-size schedules, for scikit-learn."""
+
+from skclr.callbacks import BatchDoubling, CyclicLR, LRRangeTest
+from skclr.classifier import CLRLeNetClassifier, DivergenceError
+from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
+from skclr.lenet import LeNet5
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BatchDoubling",
+    "CLRLeNetClassifier",
+    "CyclicLR",
+    "DivergenceError",
+    "LRRangeTest",
+    "LeNet5",
+    "fetch_fashion_mnist",
+    "load_fashion_mnist_sample",
+]

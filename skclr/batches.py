@@ -1,0 +1,270 @@
+"""Whole batches of images: no Python per sample, no copy of the data set.
+
+Images stay in the dtype and the layout in which they came, memory-mapped ones on disk, and become
+float images of 32 x 32 pixels batch by batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import skorch.dataset
+import torch
+import torch.nn.functional as F
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+__all__ = ["BatchIterator", "ImageDataset", "ImagePreparation"]
+
+_TORCH_DTYPES = frozenset(  # what torch.from_numpy takes in every supported version
+    "bool uint8 int8 int16 int32 int64 float16 float32 float64".split()
+)
+_WIDE_DTYPES = (torch.int32, torch.int64, torch.float64)  # float32 would cut their digits
+
+
+class ImageDataset(Dataset):
+    """Images and class indices, to be indexed by whole batches.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_samples, n_features) or (n_samples, channels, height, width)
+        In any real dtype; a memory map stays on disk.
+    targets : ndarray of int64 of shape (n_samples,) or None, default=None
+        Class indices. None: zeros take their place in each batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skclr.batches import ImageDataset
+    >>> data = ImageDataset(np.zeros((5, 1, 28, 28), np.uint8), np.arange(5))
+    >>> images, targets = data[np.array([4, 0])]
+    >>> images.shape, targets.tolist()
+    (torch.Size([2, 1, 28, 28]), [4, 0])
+    """
+
+    def __init__(self, images: np.ndarray, targets: np.ndarray | None = None):
+        self.images = images
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index) -> tuple[Any, Any]:
+        if isinstance(index, (int, np.integer)):
+            images, targets = self[np.array([index])]
+            return images[0], targets[0]
+        images = self.images[index]
+        if self.targets is None:
+            targets = torch.zeros(len(images), dtype=torch.int64)
+        else:
+            targets = _as_tensor(self.targets[index])
+        return _as_tensor(images), targets
+
+
+class BatchIterator:
+    """Iterate over a data set in whole batches, with one indexing operation each.
+
+    A drop-in for torch's ``DataLoader`` in any skorch net (``iterator_train=BatchIterator,
+    iterator_train__shuffle=True``) whose data are arrays or tensors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A :class:`ImageDataset`, a :class:`skorch.dataset.Dataset` of an array or tensor, a
+        ``TensorDataset``, or a ``Subset`` of one of these.
+    batch_size : int, default=1
+        Samples in a batch; the last one of an epoch may be smaller.
+    shuffle : bool, default=False
+        Whether each epoch goes through the samples in a new random order.
+    generator : torch.Generator or None, default=None
+        Where the order is drawn from; None is torch's global generator.
+    drop_last : bool, default=False
+        Whether a last batch that is too small is left out.
+
+    Raises
+    ------
+    TypeError
+        If the data set is not one of those named, and so cannot be indexed by a whole batch.
+    ValueError
+        If the batch size is less than 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from skclr.batches import BatchIterator
+    >>> data = TensorDataset(torch.arange(5), torch.arange(5) % 2)
+    >>> [x.tolist() for x, y in BatchIterator(data, batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        drop_last: bool = False,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size!r}.")
+        whole, indices = dataset, None
+        while isinstance(whole, Subset):
+            own = np.asarray(whole.indices)
+            indices = own if indices is None else own[indices]
+            whole = whole.dataset
+        if not isinstance(whole, (ImageDataset, skorch.dataset.Dataset, TensorDataset)):
+            raise TypeError(
+                f"BatchIterator cannot index a {type(whole).__name__} by a whole batch; "
+                "use torch.utils.data.DataLoader for it."
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = generator
+        self.drop_last = drop_last
+        self._whole = whole
+        self._indices = indices
+
+    def __len__(self) -> int:
+        n_batches = len(self.dataset) / self.batch_size
+        return math.floor(n_batches) if self.drop_last else math.ceil(n_batches)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        order = self._indices
+        if self.shuffle:
+            drawn = torch.randperm(len(self.dataset), generator=self.generator).numpy()
+            order = drawn if order is None else order[drawn]
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            x, y = self._whole[batch if order is None else order[batch]]
+            yield _as_tensor(x), _as_tensor(y)
+
+
+class ImagePreparation:
+    """Turn a batch of images of any size and dtype into standardized float images.
+
+    A smaller image is enlarged by the largest whole factor that fits and zero-padded around, a
+    larger one is resized with antialiasing, its proportions kept; a row of a table is first
+    zero-padded to the next square.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Channels, height and width of the images that come in.
+    mean, std : array-like of shape (channels,), or None
+        What is subtracted and divided by, a value a channel; None leaves the pixels as they are.
+    size : int, default=32
+        Height and width of the images that go out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skclr.batches import ImagePreparation
+    >>> prepare = ImagePreparation((1, 28, 28), mean=[127.5], std=[127.5])
+    >>> images = prepare(torch.full((1, 1, 28, 28), 255, dtype=torch.uint8))
+    >>> images.shape, images[0, 0, 16, :4].tolist()
+    (torch.Size([1, 1, 32, 32]), [-1.0, -1.0, 1.0, 1.0])
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], mean=None, std=None, size: int = 32):
+        self.image_shape = image_shape
+        self.mean = None if mean is None else _per_channel(mean)
+        self.std = None if std is None else _per_channel(std)
+        self.size = size
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the images as float32 of shape (n, channels, size, size)."""
+        channels, height, width = self.image_shape
+        if images.ndim == 2:
+            images = F.pad(images, (0, height * width - images.shape[1]))
+            images = images.view(-1, channels, height, width)
+        if max(height, width) > self.size:
+            images = self._shrink(images)
+        elif 2 * max(height, width) <= self.size:
+            factor = self.size // max(height, width)
+            images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        return self._pad(self._standardize(images))
+
+    def _shrink(self, images):
+        height, width = images.shape[2:]
+        scale = self.size / max(height, width)
+        shape = [max(1, round(height * scale)), max(1, round(width * scale))]
+        wide = images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
+        return F.interpolate(wide, size=shape, mode="bilinear", antialias=True)
+
+    def _standardize(self, images):
+        if self.mean is None:
+            return images.to(torch.float32)
+        dtype = torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32
+        mean = self.mean.to(images.device, dtype)
+        centred = images.to(dtype) - mean
+        return centred.div_(self.std.to(images.device, dtype)).to(torch.float32)
+
+    def _pad(self, images):
+        height, width = images.shape[2:]
+        if height == width == self.size:
+            return images
+        padded = images.new_zeros(len(images), images.shape[1], self.size, self.size)
+        if self.mean is not None:
+            padded += (-self.mean / self.std).to(padded)  # pixels 0, standardized as all others
+        top, left = (self.size - height) // 2, (self.size - width) // 2
+        padded[:, :, top : top + height, left : left + width] = images
+        return padded
+
+
+def pixel_statistics(
+    images: np.ndarray, indices: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the pixels of each channel, in float64.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, n_features) or (n, channels, height, width)
+        Read in pieces, so that a memory map stays on disk.
+    indices : ndarray of shape (n_used,) or None, default=None
+        The images that count; None: all of them.
+
+    Returns
+    -------
+    mean, std : ndarray of shape (channels,)
+        For rows of a table, one channel. Where all pixels are alike, the standard deviation is
+        given as 1.
+    """
+    indices = np.arange(len(images)) if indices is None else indices
+    n_channels = 1 if images.ndim == 2 else images.shape[1]
+    rows = max(1, 2**20 // max(1, math.prod(images.shape[1:])))
+    pieces = [indices[start : start + rows] for start in range(0, len(indices), rows)]
+
+    def total(function):
+        sums = np.zeros(n_channels)
+        for piece in pieces:
+            values = np.asarray(images[piece], dtype=np.float64).reshape(
+                len(piece), n_channels, -1
+            )
+            sums += function(values).sum(axis=(0, 2))
+        return sums
+
+    n_pixels = len(indices) * math.prod(images.shape[1:]) / n_channels
+    mean = total(lambda values: values) / n_pixels
+    centre = mean[:, np.newaxis]
+    std = np.sqrt(total(lambda values: (values - centre) ** 2) / n_pixels)
+    return mean, np.where(std > 10 * np.finfo(np.float64).eps * np.abs(mean), std, 1.0)
+
+
+def _per_channel(values):
+    return torch.as_tensor(np.asarray(values, dtype=np.float64)).view(1, -1, 1, 1)
+
+
+def _as_tensor(array):
+    """Return an array as a tensor, without a copy where torch can share it."""
+    if isinstance(array, torch.Tensor):
+        return array
+    array = np.asarray(array)
+    if array.dtype.name not in _TORCH_DTYPES or not array.dtype.isnative:
+        array = array.astype(np.float64)
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    return torch.from_numpy(array)

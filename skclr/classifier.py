@@ -1,0 +1,966 @@
+"""LeNet-5 with a learning-rate or batch-size schedule, as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import random
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import skorch
+import torch
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
+from skorch.dataset import get_len
+from skorch.history import History
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
+from torch import nn
+from torch.utils.data import Dataset, Subset
+
+from skclr.batches import BatchIterator, ImageDataset, ImagePreparation, pixel_statistics
+from skclr.callbacks import (
+    BatchAccuracy,
+    BatchDoubling,
+    CyclicLR,
+    LRHalving,
+    LRSchedule,
+    OneCycleLR,
+    StopTraining,
+)
+from skclr.lenet import LeNet5
+
+__all__ = ["CLRLeNetClassifier", "DivergenceError"]
+
+_SCHEDULES = (
+    "constant",
+    "triangular",
+    "triangular2",
+    "exp_range",
+    "one_cycle",
+    "lr_halving",
+    "batch_doubling",
+)
+_WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
+_INFERENCE_BATCH_SIZE = 512
+
+# Training seeds torch's global generator and sets the number of its threads, puts both back
+# afterwards, and so must not overlap with another training in the same process.
+_torch_globals = threading.RLock()
+
+
+class DivergenceError(ValueError):
+    """The loss is not finite any more: the learning rate was too high.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch, counted from 1.
+    iteration : int
+        The update within this training, counted from 0.
+    lr : float
+        Its learning rate.
+    """
+
+    def __init__(self, epoch: int, iteration: int, lr: float, loss: float):
+        super().__init__(epoch, iteration, lr, loss)
+        self.epoch, self.iteration, self.lr, self.loss = epoch, iteration, lr, loss
+
+    def __str__(self) -> str:
+        return (
+            f"Training diverged: the loss is {self.loss} in epoch {self.epoch}, at iteration "
+            f"{self.iteration}, with the learning rate {self.lr:.3g}. Choose a lower max_lr, or "
+            "have one measured by a range test (skclr.lr_range_test)."
+        )
+
+
+class _Split(NamedTuple):
+    """Training and validation data on their way into skorch's loop."""
+
+    train: Dataset
+    valid: Dataset | None
+
+
+class _SignatureOfInit:
+    """The signature of a class without the ``**kwargs`` of its ``__init__``.
+
+    scikit-learn takes every name in a class's signature for a parameter.
+    """
+
+    def __get__(self, instance, owner):
+        own = inspect.signature(owner.__init__)
+        plain = [p for p in own.parameters.values() if p.kind != p.VAR_KEYWORD]
+        return own.replace(parameters=plain[1:])
+
+
+class CLRLeNetClassifier(skorch.NeuralNetClassifier):
+    """LeNet-5 trained with a schedule of the learning rate or of the batch size.
+
+    It is a scikit-learn classifier, for pipelines and searches, and a skorch net, with its
+    callbacks and its history.
+
+    Parameters
+    ----------
+    module : type or torch.nn.Module, default=LeNet5
+        The network, called with float images of shape (n, channels, 32, 32), returns logits of
+        shape (n, n_classes). If its signature has ``in_channels`` or ``n_classes``, they are
+        filled in from the data.
+    schedule : str or callable, default="exp_range"
+        ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
+        ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and
+        down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
+        `base_lr`), ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
+        ``iteration -> learning rate``.
+    base_lr, max_lr : float, default=0.001 and 0.1
+        The boundaries of the learning rate.
+    step_size : float, default=2
+        Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
+        ``"lr_halving"`` the epochs between halvings.
+    gamma : float, default=0.9998
+        The amplitude of ``"exp_range"`` decays by this factor with each iteration.
+    batch_size : int, default=64
+        Samples in a batch of training; in the first epochs of ``"batch_doubling"``.
+    max_batch_size : int, default=4096
+        Where ``"batch_doubling"`` stops.
+    momentum : float, default=0.9
+        Of SGD, or of another `optimizer` that has a parameter of that name.
+    weight_decay : float, default=0.0
+        Of SGD, or of another `optimizer` that has a parameter of that name.
+    max_epochs : int, default=10
+        Passes over the training data in one call of `fit` or `partial_fit`.
+    augmentation : callable or None, default=None
+        Applied to each batch of training: a float tensor of shape (n, channels, 32, 32) in, one of
+        the same shape out. See :class:`skclr.augmentation.RandomShiftFlip`.
+    standardize : bool, default=True
+        Whether the mean of the training pixels is subtracted and the result divided by their
+        standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
+        same model. False: the pixels are used as they are.
+    validation_fraction : float or None, default=None
+        The part of the training data that is held out, stratified by class, to fill
+        ``valid_loss`` and ``valid_acc`` of the history.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the samples, their augmentation and the
+        validation split. Pass an int for the same bits each time.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last call.
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        Added to the default ones. ``"disable"`` runs the schedule and nothing else, so that the
+        history holds the raw values of each batch only.
+    device : str, torch.device or None, default="cpu"
+        Where the network is trained.
+    compile : bool, default=False
+        Whether the network is compiled with ``torch.compile``.
+    verbose : int, default=0
+        Whether a line is printed for each epoch.
+    criterion : type or torch.nn.Module, default=torch.nn.CrossEntropyLoss
+        As in skorch.
+    optimizer : type, default=torch.optim.SGD
+        As in skorch.
+    iterator_train, iterator_valid : type, default=BatchIterator
+        As in skorch.
+    predict_nonlinearity : callable, "auto" or None, default="auto"
+        As in skorch.
+    use_caching : bool or "auto", default="auto"
+        As in skorch.
+    torch_load_kwargs : dict or None, default=None
+        As in skorch.
+    **kwargs
+        skorch's parameters with a double underscore, such as ``optimizer__nesterov``,
+        ``module__activation`` or ``callbacks__print_log``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, in the order of the columns of `predict_proba`.
+    n_features_in_ : int
+        Values in a sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the columns, where X is a DataFrame with names that are strings.
+    image_shape_ : tuple of int
+        Channels, height and width of the images seen by `fit`.
+    pixel_mean_, pixel_std_ : ndarray of shape (channels,) or None
+        What standardizes the pixels; None with ``standardize=False``.
+    history_ : skorch.history.History
+        All that was recorded; see `history_frame`.
+    module_ : torch.nn.Module
+        The trained network.
+
+    See Also
+    --------
+    skclr.lr_range_test : Measure `base_lr` and `max_lr`.
+
+    Notes
+    -----
+    X may be of shape (n, n_features), (n, h, w), (n, channels, h, w) or (n, h, w, channels), with
+    1 or 3 channels, in any real dtype. Every image becomes 32 x 32: a smaller one is enlarged by
+    the largest whole factor that fits and zero-padded around, a larger one is resized with
+    antialiasing. A row whose length is no square is zero-padded to the next one.
+
+    On the CPU one thread is used, which makes the result independent of how many are to be had:
+    for a network this small a second one gains little, and another training can use it.
+
+    A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
+
+    References
+    ----------
+    L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
+    arXiv:1506.01186.
+
+    S. L. Smith, P.-J. Kindermans, C. Ying and Q. V. Le, "Don't Decay the Learning Rate, Increase
+    the Batch Size", ICLR 2018, arXiv:1711.00489.
+
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to Document
+    Recognition", Proceedings of the IEEE 86(11), 1998.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skclr import CLRLeNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = CLRLeNetClassifier(schedule="triangular", max_epochs=4, random_state=0)
+    >>> clf.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "module": [callable],
+        "schedule": [StrOptions(set(_SCHEDULES)), callable],
+        "base_lr": [Interval(Real, 0, np.inf, closed="neither")],
+        "max_lr": [Interval(Real, 0, np.inf, closed="neither")],
+        "step_size": [Interval(Real, 0, np.inf, closed="neither")],
+        "gamma": [Interval(Real, 0, 1, closed="right")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_batch_size": [Interval(Integral, 1, None, closed="left")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, np.inf, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "augmentation": [callable, None],
+        "standardize": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "callbacks": [list, StrOptions({"disable"}), None],
+        "device": [str, torch.device, None],
+        "compile": ["boolean"],
+        "verbose": ["verbose"],
+        "criterion": [callable],
+        "optimizer": [callable],
+        "iterator_train": [callable],
+        "iterator_valid": [callable],
+        "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
+        "use_caching": ["boolean", StrOptions({"auto"})],
+        "torch_load_kwargs": [dict, None],
+    }
+
+    __signature__ = _SignatureOfInit()
+
+    # skorch sets these in __init__, where scikit-learn wants nothing but the parameters
+    history_ = None
+    initialized_ = False
+    virtual_params_: dict = {}
+    # parameters of skorch's that have another form here
+    dataset = ImageDataset
+    train_split = None
+    classes = None
+
+    def __init__(
+        self,
+        module: type | nn.Module = LeNet5,
+        *,
+        schedule: str | Callable[[int], float] = "exp_range",
+        base_lr: float = 1e-3,
+        max_lr: float = 0.1,
+        step_size: float = 2,
+        gamma: float = 0.9998,
+        batch_size: int = 64,
+        max_batch_size: int = 4096,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        max_epochs: int = 10,
+        augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        standardize: bool = True,
+        validation_fraction: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        callbacks: list | str | None = None,
+        device: str | torch.device | None = "cpu",
+        compile: bool = False,
+        verbose: int = 0,
+        criterion: type | nn.Module = nn.CrossEntropyLoss,
+        optimizer: Callable = torch.optim.SGD,
+        iterator_train: Callable = BatchIterator,
+        iterator_valid: Callable = BatchIterator,
+        predict_nonlinearity: Callable | str | None = "auto",
+        use_caching: bool | str = "auto",
+        torch_load_kwargs: dict | None = None,
+        **kwargs: Any,
+    ):
+        self.module = module
+        self.schedule = schedule
+        self.base_lr = base_lr
+        self.max_lr = max_lr
+        self.step_size = step_size
+        self.gamma = gamma
+        self.batch_size = batch_size
+        self.max_batch_size = max_batch_size
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.augmentation = augmentation
+        self.standardize = standardize
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.compile = compile
+        self.verbose = verbose
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.iterator_train = iterator_train
+        self.iterator_valid = iterator_valid
+        self.predict_nonlinearity = predict_nonlinearity
+        self.use_caching = use_caching
+        self.torch_load_kwargs = torch_load_kwargs
+        self._check_names(kwargs, TypeError)
+        vars(self).update(kwargs)
+
+    # ---------------------------------------------------------------- parameters
+
+    @classmethod
+    def _own_names(cls):
+        return list(inspect.signature(cls).parameters)
+
+    def _get_param_names(self):
+        return sorted([*self._own_names(), *self._params_to_validate])
+
+    @property
+    def _params_to_validate(self):
+        return {name for name in vars(self) if "__" in name and not name.startswith("_")}
+
+    def _check_names(self, names, error):
+        for name in names:
+            prefix, _, rest = name.partition("__")
+            if not rest or prefix not in {*self.prefixes_, "module", "criterion", "optimizer"}:
+                hint = " Set max_lr, and schedule='constant'." if name == "lr" else ""
+                raise error(f"{type(self).__name__} has no parameter {name!r}.{hint}")
+
+    def set_params(self, **params):
+        """Set parameters, skorch's with a double underscore included.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            Plain parameters take effect with the next `fit`. As in skorch, those of an optimizer
+            or a module with a double underscore are applied at once to a fitted net.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+        """
+        own = {name: params.pop(name) for name in self._own_names() if name in params}
+        self._check_names(params, ValueError)
+        for name, value in own.items():
+            setattr(self, name, value)
+        if not self.initialized_:
+            vars(self).update(params)
+        elif params:
+            with self._reproducibly():
+                super().set_params(**params)
+        return self
+
+    def __setattr__(self, name, value):
+        if name in self._parameter_constraints:  # a module given as a parameter is not yet ours
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    __repr__ = BaseEstimator.__repr__
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _check_parameters(self):
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            {name: getattr(self, name) for name in self._own_names()},
+            caller_name=type(self).__name__,
+        )
+        schedule = self.schedule
+        both = isinstance(schedule, str) and schedule in _WITH_BOTH_BOUNDARIES
+        if both and self.base_lr >= self.max_lr:
+            raise ValueError(
+                f"base_lr must be below max_lr, got base_lr={self.base_lr!r} and "
+                f"max_lr={self.max_lr!r}."
+            )
+        if schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
+            raise ValueError(
+                "max_batch_size must be at least batch_size, got "
+                f"max_batch_size={self.max_batch_size!r} and batch_size={self.batch_size!r}."
+            )
+
+    # ---------------------------------------------------------------- training
+
+    def fit(self, X, y, *, X_val=None, y_val=None):
+        """Train for `max_epochs` epochs, from new weights unless `warm_start`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
+                (n, h, w, channels)
+            Images.
+        y : array-like of shape (n,)
+            Labels, numbers or strings, of at least two classes.
+        X_val, y_val : array-like, default=None
+            Validation data in the same form, for ``valid_loss`` and ``valid_acc``; instead of
+            `validation_fraction`.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid, before any training.
+        DivergenceError
+            If the loss is not finite any more.
+        """
+        cold = not (self.warm_start and hasattr(self, "classes_"))
+        return self._train(X, y, X_val, y_val, cold=cold)
+
+    def partial_fit(self, X, y, classes=None, *, X_val=None, y_val=None):
+        """Train for `max_epochs` more epochs, from the weights and the point of the schedule reached.
+
+        Parameters
+        ----------
+        X, y, X_val, y_val : array-like
+            As in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that can occur, where the first call's `y` does not have them all.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid, before any training.
+        DivergenceError
+            If the loss is not finite any more.
+        """
+        cold = not hasattr(self, "classes_")
+        return self._train(X, y, X_val, y_val, classes=classes, cold=cold)
+
+    def _train(self, X, y, X_val, y_val, *, cold, classes=None):
+        self._check_parameters()
+        self.check_training_readiness()
+        images, labels = self._check_X_y(X, y, reset=cold)
+        if cold:
+            classes = np.unique(labels if classes is None else classes)
+            if len(classes) < 2:
+                raise ValueError(
+                    f"{type(self).__name__} needs at least two classes, and y has 1 class: "
+                    f"{classes.tolist()}."
+                )
+        else:
+            classes = self.classes_
+        targets = _encode(labels, classes, "y")
+        valid = self._check_validation(X_val, y_val, classes)
+        with self._reproducibly(new=cold):
+            train = ImageDataset(images, targets)
+            indices = None
+            if self.validation_fraction is not None:
+                indices, held_out = train_test_split(
+                    np.arange(len(targets)),
+                    test_size=self.validation_fraction,
+                    stratify=targets,
+                    random_state=_drawn_seed(),
+                )
+                train, valid = Subset(train, indices), Subset(train, held_out)
+            if cold:
+                self.classes_inferred_ = classes
+                self.pixel_mean_, self.pixel_std_ = (
+                    pixel_statistics(images, indices) if self.standardize else (None, None)
+                )
+                self.initialize()
+            self._run(_Split(train, valid))
+        return self
+
+    def _run(self, split):
+        self.notify("on_train_begin", X=split.train, y=None)
+        try:
+            self.fit_loop(split)
+        except StopTraining:
+            pass
+        finally:
+            self.notify("on_train_end", X=split.train, y=None)
+
+    def _check_validation(self, X_val, y_val, classes):
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val go together, and one of them is None.")
+        if self.validation_fraction is not None:
+            raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
+        images, labels = self._check_X_y(X_val, y_val, reset=False)
+        return ImageDataset(images, _encode(labels, classes, "y_val"))
+
+    @contextmanager
+    def _reproducibly(self, new=False):
+        """Draw from generators of our own, put the global ones back, and use one thread."""
+        with _torch_globals:
+            device = torch.device(self.device or "cpu")
+            seed = check_random_state(self.random_state).randint(2**31) if new else None
+            kept = random.getstate(), np.random.get_state()  # noqa: NPY002
+            n_threads = torch.get_num_threads()
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                try:
+                    torch.set_num_threads(1)
+                    self._set_generators(seed)
+                    yield
+                    self._generators = _generator_states()
+                finally:
+                    torch.set_num_threads(n_threads)
+                    random.setstate(kept[0])
+                    np.random.set_state(kept[1])  # noqa: NPY002
+
+    def _set_generators(self, seed):
+        if seed is None and hasattr(self, "_generators"):
+            torch_state, numpy_state, python_state = self._generators
+            torch.set_rng_state(torch_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+        elif seed is not None:
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+
+    # ---------------------------------------------------------------- skorch's parts
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the columns of `predict_proba`."""
+        try:
+            return self.classes_inferred_
+        except AttributeError:
+            raise AttributeError(f"This {type(self).__name__} has not been fitted yet.") from None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate that the optimizer is built with; the schedule takes over from it."""
+        return self.max_lr
+
+    def get_params_for(self, prefix: str) -> dict:
+        """Collect the parameters of a part of the net, those from the data included."""
+        kwargs = super().get_params_for(prefix)
+        if prefix == "module" and hasattr(self, "classes_"):
+            known = _signature(self.module)
+            from_data = {"n_classes": len(self.classes_), "in_channels": self.image_shape_[0]}
+            kwargs = {name: from_data[name] for name in known & from_data.keys()} | kwargs
+        if prefix == "iterator_train":
+            kwargs = {"shuffle": True} | kwargs
+        if prefix == "iterator_valid":
+            kwargs = {"batch_size": _INFERENCE_BATCH_SIZE} | kwargs
+        return kwargs
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Collect the parameters of the optimizer, `momentum` and `weight_decay` included."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        own = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        known = _signature(self.optimizer)
+        return args, {name: own[name] for name in known & own.keys()} | kwargs
+
+    def initialized_instance(self, instance_or_cls, kwargs):
+        """Build a part of the net; an instance that was given is copied, and stays as it is."""
+        built = super().initialized_instance(instance_or_cls, kwargs)
+        return copy.deepcopy(built) if built is instance_or_cls else built
+
+    def initialize_history(self):
+        """Begin a new history, and leave the old one to whoever still has it."""
+        self.history_ = History()
+        return self
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("train_acc", BatchAccuracy(name="train_acc", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_acc", BatchAccuracy(name="valid_acc")),
+            ("print_log", PrintLog()),
+        ]
+
+    def get_default_callbacks(self):
+        """Return the callbacks that every training has, the schedule first."""
+        own = [] if self.callbacks == "disable" else self._default_callbacks
+        return [*self._schedule_callbacks(), *own]
+
+    def _schedule_callbacks(self):
+        schedule = self.schedule
+        if callable(schedule):
+            return [("lr_schedule", LRSchedule(schedule))]
+        if schedule == "one_cycle":
+            return [("lr_schedule", OneCycleLR(self.max_lr, div_factor=self.max_lr / self.base_lr))]
+        if schedule == "lr_halving":
+            return [("lr_schedule", LRHalving(self.max_lr, self.step_size, self.base_lr))]
+        if schedule in ("constant", "batch_doubling"):
+            constant = LRSchedule(partial(_constant, self.max_lr))
+            if schedule == "constant":
+                return [("lr_schedule", constant)]
+            doubling = BatchDoubling(
+                self.batch_size, every=self.step_size, max_batch_size=self.max_batch_size
+            )
+            return [("batch_schedule", doubling), ("lr_schedule", constant)]
+        cyclic = CyclicLR(schedule, self.base_lr, self.max_lr, self.step_size, gamma=self.gamma)
+        return [("lr_schedule", cyclic)]
+
+    def _initialize_callbacks(self):
+        with self._current_init_context("callbacks"):
+            self._check_callback_names()
+            self.initialize_callbacks()
+            self.callbacks_.append(("divergence", _DivergenceGuard()))
+        return self
+
+    def _check_callback_names(self):
+        known = {name for name, _ in self._uniquely_named_callbacks()}
+        for name in self._params_to_validate:
+            part, _, rest = name.partition("__")
+            if part == "callbacks" and rest.partition("__")[0] not in known:
+                raise ValueError(f"{name!r}: there is no such callback among {sorted(known)}.")
+
+    def _yield_callbacks(self):
+        if self.callbacks == "disable":
+            yield from ((name, callback, True) for name, callback in self.get_default_callbacks())
+        else:
+            yield from super()._yield_callbacks()
+
+    def check_data(self, X, y=None):
+        """Do nothing: the data have been checked before the net was built."""
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Return training and validation data, split before."""
+        return X.train, X.valid
+
+    def get_dataset(self, X, y=None):
+        """Return images, checked against those of `fit`, as a data set."""
+        if isinstance(X, Dataset):
+            return X
+        return ImageDataset(self._check_X(X, reset=False), y)
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute loss and gradients of a batch, augmented."""
+        self._set_training(True)
+        images, targets = batch
+        images = self._prepared(images)
+        if self.augmentation is not None:
+            images = self._augmented(images)
+        y_pred = self.module_(images)
+        loss = self.get_loss(y_pred, targets, X=images, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+    def infer(self, x, **fit_params):
+        """Return the network's answer to a batch of images as they came in."""
+        return self.module_(self._prepared(x))
+
+    def _prepared(self, images):
+        images = images.to(self.device) if self.device is not None else images
+        return ImagePreparation(self.image_shape_, self.pixel_mean_, self.pixel_std_)(images)
+
+    def _augmented(self, images):
+        augmented = self.augmentation(images)
+        shape = getattr(augmented, "shape", None)
+        if shape != images.shape:
+            raise ValueError(
+                f"augmentation must return a tensor of the shape it was given, "
+                f"{tuple(images.shape)}, got {tuple(shape) if shape else type(augmented)}."
+            )
+        return augmented
+
+    def check_is_fitted(self, attributes=None, *args, **kwargs):
+        """Raise NotFittedError unless the net has been fitted."""
+        attributes = attributes or ["module_", "classes_inferred_"]
+        super().check_is_fitted(attributes, *args, **kwargs)
+
+    # ---------------------------------------------------------------- use
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
+                (n, h, w, channels)
+            Images of the shape seen by `fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            In the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If the images are not valid, or of another shape than those seen by `fit`.
+        """
+        self.check_is_fitted()
+        dataset = self.get_dataset(X)
+        with _one_thread():
+            return super().predict_proba(dataset)
+
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
+                (n, h, w, channels)
+            Images of the shape seen by `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+            Labels.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If the images are not valid, or of another shape than those seen by `fit`.
+        """
+        indices = self.predict_proba(X).argmax(axis=1)
+        # skorch's scoring callbacks compare with the class indices that their data set holds
+        within_training = isinstance(X, Dataset)
+        return indices if within_training else self.classes_[indices]
+
+    def history_frame(self, level: str = "epoch") -> pd.DataFrame:
+        """Return the history as a DataFrame.
+
+        Parameters
+        ----------
+        level : {"epoch", "batch"}, default="epoch"
+            A row an epoch or a row an iteration.
+
+        Returns
+        -------
+        frame : DataFrame
+            For epochs: ``epoch`` (from 1), ``train_loss``, ``train_acc``, ``valid_loss`` and
+            ``valid_acc`` (NaN without validation data), ``lr`` (of the epoch's last update),
+            ``batch_size``, ``n_updates`` (in the epoch), ``dur`` (seconds). For batches: ``epoch``,
+            ``iteration`` (from 0, over all epochs), ``lr``, ``batch_size`` (samples in this very
+            batch), ``train_loss``. Training accuracy and loss are means over the updates of the
+            epoch, taken as training went on.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If `level` is neither of the two.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skclr import CLRLeNetClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = CLRLeNetClassifier(schedule="batch_doubling", step_size=1, batch_size=256,
+        ...                          max_batch_size=1024, max_epochs=3, random_state=0).fit(X, y)
+        >>> clf.history_frame()[["epoch", "batch_size", "n_updates"]]
+           epoch  batch_size  n_updates
+        0      1         256          8
+        1      2         512          4
+        2      3        1024          2
+        """
+        self.check_is_fitted()
+        if level == "epoch":
+            return pd.DataFrame([self._epoch_row(epoch) for epoch in self.history_])
+        if level == "batch":
+            rows = [
+                (epoch["epoch"], row["event_lr"], row["train_batch_size"], row["train_loss"])
+                for epoch in self.history_
+                for row in _train_rows(epoch)
+            ]
+            frame = pd.DataFrame(rows, columns=["epoch", "lr", "batch_size", "train_loss"])
+            frame.insert(1, "iteration", np.arange(len(frame)))
+            return frame
+        raise ValueError(f"level must be 'epoch' or 'batch', got {level!r}.")
+
+    def _epoch_row(self, epoch):
+        rows = _train_rows(epoch)
+        recorded = {
+            name: epoch.get(name, math.nan)
+            for name in ("train_loss", "train_acc", "valid_loss", "valid_acc")
+        }
+        return {
+            "epoch": epoch["epoch"],
+            **recorded,
+            "lr": rows[-1]["event_lr"] if rows else math.nan,
+            "batch_size": epoch.get("batch_size", self.batch_size),
+            "n_updates": len(rows),
+            "dur": epoch.get("dur", math.nan),
+        }
+
+    # ---------------------------------------------------------------- input
+
+    def _check_X_y(self, X, y, *, reset):
+        X = _from_torch(X)
+        y = _from_torch(y)
+        if reset or _n_dimensions(X) == 2:
+            X, y = validate_data(
+                self, X, y, reset=reset, allow_nd=True, dtype="numeric", multi_output=False
+            )
+        else:
+            X = self._check_nd(X)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+        check_classification_targets(y)
+        return self._as_images(X, reset=reset), y
+
+    def _check_X(self, X, *, reset):
+        X = _from_torch(X)
+        if _n_dimensions(X) == 2:
+            X = validate_data(self, X, reset=reset, dtype="numeric")
+        else:
+            X = self._check_nd(X)
+        return self._as_images(X, reset=reset)
+
+    def _check_nd(self, X):
+        return check_array(
+            X, allow_nd=True, dtype="numeric", estimator=type(self).__name__, input_name="X"
+        )
+
+    def _as_images(self, X, *, reset):
+        """Return rows as they are, and images with the channels first."""
+        images = _channels_first(X)
+        shape = _image_shape(images)
+        n_features = math.prod(images.shape[1:])
+        if reset:
+            self.n_features_in_, self.image_shape_ = n_features, shape
+        elif (n_features, shape) != (self.n_features_in_, self.image_shape_):
+            raise ValueError(
+                f"X has images of shape {shape} (channels, height, width), but "
+                f"{type(self).__name__} was fitted on images of shape {self.image_shape_}."
+            )
+        return images
+
+
+class _DivergenceGuard(Callback):
+    """End training with an error at the first batch whose loss is not finite."""
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        row = net.history[-1]["batches"][-1]
+        if training and not math.isfinite(row["train_loss"]):
+            iteration = sum(len(_train_rows(epoch)) for epoch in net.history) - 1
+            raise DivergenceError(
+                net.history[-1]["epoch"], iteration, row["event_lr"], row["train_loss"]
+            )
+
+
+def _train_rows(epoch):
+    return [row for row in epoch["batches"] if "train_loss" in row]
+
+
+def _constant(rate, iteration):
+    return rate
+
+
+def _signature(factory):
+    """Return the names of the parameters of a class or a function."""
+    return inspect.signature(factory).parameters.keys()
+
+
+def _drawn_seed():
+    return int(torch.randint(2**31, ()))
+
+
+def _generator_states():
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+@contextmanager
+def _one_thread():
+    with _torch_globals:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)
+
+
+def _encode(labels, classes, name):
+    """Return the index of each label among the classes."""
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has labels that are not among the classes {classes.tolist()}: "
+            f"{unknown.tolist()}."
+        )
+    return np.searchsorted(classes, labels)
+
+
+def _from_torch(array):
+    if not isinstance(array, torch.Tensor):
+        return array
+    array = array.detach().cpu()
+    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+
+
+def _n_dimensions(X):
+    return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+
+
+def _channels_first(X):
+    """Return rows as they are, and images as (n, channels, height, width)."""
+    if X.ndim == 2:
+        return X
+    if X.ndim == 3:
+        return X[:, np.newaxis]
+    if X.ndim == 4 and X.shape[1] in (1, 3):
+        return X
+    if X.ndim == 4 and X.shape[3] in (1, 3):
+        return np.moveaxis(X, 3, 1)
+    raise ValueError(
+        "Expected rows (n, n_features) or images (n, h, w), (n, channels, h, w) or "
+        f"(n, h, w, channels) with 1 or 3 channels, got an array of shape {X.shape}."
+    )
+
+
+def _image_shape(images):
+    """Return channels, height and width; those of the next square for rows."""
+    if images.ndim == 4:
+        return images.shape[1:]
+    side = math.isqrt(images.shape[1] - 1) + 1
+    return (1, side, side)
