@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 __all__ = ["BatchIterator", "ImageDataset", "ImagePreparation"]
 
 _TORCH_DTYPES = frozenset(  # what torch.from_numpy takes in every supported version
-    "bool uint8 int8 int16 int32 int64 float16 float32 float64".split()
+    ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 )
 _WIDE_DTYPES = (torch.int32, torch.int64, torch.float64)  # float32 would cut their digits
 
@@ -241,9 +241,7 @@ def pixel_statistics(
     def total(function):
         sums = np.zeros(n_channels)
         for piece in pieces:
-            values = np.asarray(images[piece], dtype=np.float64).reshape(
-                len(piece), n_channels, -1
-            )
+            values = np.asarray(images[piece], dtype=np.float64).reshape(len(piece), n_channels, -1)
             sums += function(values).sum(axis=(0, 2))
         return sums
 

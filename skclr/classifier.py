@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import random
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -17,9 +15,6 @@ import numpy as np
 import pandas as pd
 import skorch
 import torch
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
-from skorch.dataset import get_len
-from skorch.history import History
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
@@ -30,9 +25,12 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
+from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from skclr._random import generator_states, isolated_generators, one_thread
 from skclr.batches import BatchIterator, ImageDataset, ImagePreparation, pixel_statistics
 from skclr.callbacks import (
     BatchAccuracy,
@@ -58,10 +56,6 @@ _SCHEDULES = (
 )
 _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
-
-# Training seeds torch's global generator and sets the number of its threads, puts both back
-# afterwards, and so must not overlap with another training in the same process.
-_torch_globals = threading.RLock()
 
 
 class DivergenceError(ValueError):
@@ -128,7 +122,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         ``iteration -> learning rate``.
     base_lr, max_lr : float, default=0.001 and 0.1
         The boundaries of the learning rate.
-    step_size : float, default=2
+    step_size : float, default=2.5
         Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
         ``"lr_halving"`` the epochs between halvings.
     gamma : float, default=0.9998
@@ -285,7 +279,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         schedule: str | Callable[[int], float] = "exp_range",
         base_lr: float = 1e-3,
         max_lr: float = 0.1,
-        step_size: float = 2,
+        step_size: float = 2.5,
         gamma: float = 0.9998,
         batch_size: int = 64,
         max_batch_size: int = 4096,
@@ -455,7 +449,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return self._train(X, y, X_val, y_val, cold=cold)
 
     def partial_fit(self, X, y, classes=None, *, X_val=None, y_val=None):
-        """Train for `max_epochs` more epochs, from the weights and the point of the schedule reached.
+        """Train for `max_epochs` more epochs, from where the last call ended.
 
         Parameters
         ----------
@@ -535,33 +529,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     @contextmanager
     def _reproducibly(self, new=False):
-        """Draw from generators of our own, put the global ones back, and use one thread."""
-        with _torch_globals:
-            device = torch.device(self.device or "cpu")
-            seed = check_random_state(self.random_state).randint(2**31) if new else None
-            kept = random.getstate(), np.random.get_state()  # noqa: NPY002
-            n_threads = torch.get_num_threads()
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                try:
-                    torch.set_num_threads(1)
-                    self._set_generators(seed)
-                    yield
-                    self._generators = _generator_states()
-                finally:
-                    torch.set_num_threads(n_threads)
-                    random.setstate(kept[0])
-                    np.random.set_state(kept[1])  # noqa: NPY002
-
-    def _set_generators(self, seed):
-        if seed is None and hasattr(self, "_generators"):
-            torch_state, numpy_state, python_state = self._generators
-            torch.set_rng_state(torch_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
-        elif seed is not None:
-            torch.manual_seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            random.seed(seed)
+        """Draw from generators of our own, seeded anew or gone on with, and use one thread."""
+        seed = check_random_state(self.random_state).randint(2**31) if new else None
+        states = None if new else getattr(self, "_generators", None)
+        with isolated_generators(seed, states, self.device), one_thread():
+            yield
+            self._generators = generator_states()
 
     # ---------------------------------------------------------------- skorch's parts
 
@@ -736,7 +709,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """
         self.check_is_fitted()
         dataset = self.get_dataset(X)
-        with _one_thread():
+        with one_thread():
             return super().predict_proba(dataset)
 
     def predict(self, X) -> np.ndarray:
@@ -903,21 +876,6 @@ def _signature(factory):
 
 def _drawn_seed():
     return int(torch.randint(2**31, ()))
-
-
-def _generator_states():
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-
-
-@contextmanager
-def _one_thread():
-    with _torch_globals:
-        n_threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(n_threads)
 
 
 def _encode(labels, classes, name):
