@@ -4,6 +4,7 @@ from skclr.callbacks import BatchDoubling, CyclicLR, LRRangeTest
 from skclr.classifier import CLRLeNetClassifier, DivergenceError
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
 from skclr.lenet import LeNet5
+from skclr.range_test import LRRangeResult, lr_candidates_test, lr_range_test
 
 __version__ = "0.1.0"
 
@@ -12,8 +13,11 @@ __all__ = [
     "CLRLeNetClassifier",
     "CyclicLR",
     "DivergenceError",
+    "LRRangeResult",
     "LRRangeTest",
     "LeNet5",
     "fetch_fashion_mnist",
     "load_fashion_mnist_sample",
+    "lr_candidates_test",
+    "lr_range_test",
 ]

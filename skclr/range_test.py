@@ -1,0 +1,671 @@
+"""The learning-rate range test: which rates work, measured, and the rules that read it.
+
+A rule is a function ``(lrs, losses) -> lr``. Those with a source of their own look at one smoothed
+curve; the two that :func:`lr_range_test` goes by, :func:`first_fall` and :func:`turning_point`,
+read all repeats together.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import skorch
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
+from scipy.ndimage import gaussian_filter1d
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from skorch.callbacks import GradientNormClipping, ParamMapper
+
+from skclr._random import isolated_generators, one_thread
+from skclr.callbacks import LRRangeTest, LRSchedule, StopTraining
+from skclr.classifier import CLRLeNetClassifier, DivergenceError
+
+__all__ = [
+    "LRRangeResult",
+    "RangeTestWarning",
+    "first_fall",
+    "lr_candidates_test",
+    "lr_range_test",
+    "minimum",
+    "minimum_tenth",
+    "slide",
+    "steepest",
+    "turning_point",
+    "valley",
+]
+
+_ITERATIONS_PER_DECADE = 25
+_KEPT_CALLBACKS = (GradientNormClipping, ParamMapper)  # they change what an update does
+_SMOOTHING_DECADES = 0.1
+_NOISE_FACTOR = 3.0
+_FALLEN = 0.03
+_FLOOR = 0.05
+_RISEN = 0.15
+
+
+class RangeTestWarning(UserWarning):
+    """A boundary of the learning rate cannot be read off the curve."""
+
+
+@dataclass
+class LRRangeResult:
+    """What a range test measured.
+
+    Parameters
+    ----------
+    lrs : ndarray of shape (n_lrs,)
+        Learning rates, ascending.
+    losses : ndarray of shape (n_repeats, n_lrs)
+        The training loss at each rate; NaN after a sweep has ended.
+    smoothed : ndarray of shape (n_repeats, n_lrs)
+        The loss smoothed as the sweep went on; for candidates the loss itself.
+    base_lr, max_lr : float or None
+        The boundaries read off the curve; None where it does not have them.
+    suggestions : dict of str to float or None
+        The answer of every rule, by its name.
+    kind : {"sweep", "candidates"}
+        Whether the rate rose from update to update, or each rate trained a model of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skclr.range_test import LRRangeResult
+    >>> result = LRRangeResult(np.array([0.01, 0.1]), np.array([[2.0, 1.0]]),
+    ...                        np.array([[2.0, 1.0]]), None, 0.1)
+    >>> result.to_frame()
+       repeat    lr  loss  smoothed_loss
+    0       0  0.01   2.0            2.0
+    1       0  0.10   1.0            1.0
+    """
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    base_lr: float | None
+    max_lr: float | None
+    suggestions: dict[str, float | None] = field(default_factory=dict)
+    kind: str = "sweep"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each repeat and rate: ``repeat, lr, loss, smoothed_loss``."""
+        n_repeats, n_lrs = self.losses.shape
+        return pd.DataFrame(
+            {
+                "repeat": np.repeat(np.arange(n_repeats), n_lrs),
+                "lr": np.tile(self.lrs, n_repeats),
+                "loss": self.losses.ravel(),
+                "smoothed_loss": self.smoothed.ravel(),
+            }
+        )
+
+    def plot(self, ax=None):
+        """Draw loss against rate with both boundaries.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        display : LRRangeDisplay
+            The picture.
+        """
+        from skclr.displays import LRRangeDisplay
+
+        return LRRangeDisplay(
+            self.lrs,
+            self.losses,
+            base_lr=self.base_lr,
+            max_lr=self.max_lr,
+            smoothed=self.smoothed,
+            kind=self.kind,
+        ).plot(ax=ax)
+
+
+# ---------------------------------------------------------------- the tests
+
+
+def lr_range_test(
+    estimator: skorch.NeuralNetClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    min_lr: float = 1e-7,
+    max_lr: float = 10.0,
+    n_iter: int | None = None,
+    n_repeats: int = 3,
+    mode: str = "exp",
+    random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+) -> LRRangeResult:
+    """Sweep the learning rate upwards on clones of an estimator, and read off its range.
+
+    Parameters
+    ----------
+    estimator : CLRLeNetClassifier or any skorch classifier
+        It is cloned and not changed. Its own schedule, validation and callbacks are left out of
+        the sweep, but for those that clip gradients or freeze parameters.
+    X, y : array-like
+        Training data, as `estimator` takes them. A set smaller than the sweep is gone round.
+    min_lr, max_lr : float, default=1e-7 and 10.0
+        Where the sweep begins and ends.
+    n_iter : int or None, default=None
+        Updates in a sweep. None: 25 a decade, 200 from 1e-7 to 10.
+    n_repeats : int, default=3
+        Sweeps, each with initial weights and an order of the samples of its own.
+    mode : {"exp", "linear"}, default="exp"
+        Equal ratios or equal differences between the rates.
+    random_state : int, RandomState instance or None, default=None
+        Determines the seeds of the sweeps.
+    n_jobs : int or None, default=None
+        Sweeps at the same time, as in joblib; the answer does not depend on it.
+
+    Returns
+    -------
+    result : LRRangeResult
+        The curves, `base_lr`, `max_lr` and the answer of every rule.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or the data are not valid.
+
+    Warns
+    -----
+    RangeTestWarning
+        If the loss falls from the first rate on, never falls, or never turns up again; the
+        boundary that the curve does not have is None.
+
+    See Also
+    --------
+    lr_candidates_test : Fixed rates, and a model for each.
+    skclr.callbacks.LRRangeTest : One sweep on a net.
+
+    References
+    ----------
+    L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3,
+    arXiv:1506.01186.
+
+    Examples
+    --------
+    >>> from skclr import CLRLeNetClassifier, load_fashion_mnist_sample, lr_range_test
+    >>> X, y = load_fashion_mnist_sample(return_X_y=True)
+    >>> result = lr_range_test(CLRLeNetClassifier(), X, y, random_state=0)
+    >>> 1e-5 < result.base_lr < 1e-2 < result.max_lr < 1
+    True
+    """
+    _check_estimator(estimator)
+    if n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}.")
+    decades = math.log10(max_lr / min_lr) if 0 < min_lr < max_lr < math.inf else 1
+    n_iter = n_iter or max(100, round(decades * _ITERATIONS_PER_DECADE))
+    sweep = LRRangeTest(min_lr=min_lr, max_lr=max_lr, n_iter=n_iter, mode=mode)
+    sweep._check()
+    runs = Parallel(n_jobs=n_jobs)(
+        delayed(_sweep)(estimator, clone(sweep), X, y, seed)
+        for seed in _seeds(random_state, n_repeats)
+    )
+    lrs = np.geomspace(min_lr, max_lr, n_iter)
+    if mode == "linear":
+        lrs = np.linspace(min_lr, max_lr, n_iter)
+    losses = _stacked([losses for losses, _ in runs], n_iter)
+    smoothed = _stacked([smoothed for _, smoothed in runs], n_iter)
+    curve = _mean_curve(lrs, smoothed)
+    suggestions = {rule.__name__: rule(*curve) for rule in _ONE_CURVE_RULES}
+    base, top = _boundaries(lrs, losses)
+    suggestions |= {"first_fall": base, "turning_point": top}
+    return LRRangeResult(lrs, losses, smoothed, base, top, suggestions)
+
+
+def lr_candidates_test(
+    estimator: skorch.NeuralNetClassifier,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    lrs: ArrayLike | None = None,
+    epochs: int = 5,
+    random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+) -> LRRangeResult:
+    """Train a fresh model with each of a few fixed learning rates.
+
+    Parameters
+    ----------
+    estimator : CLRLeNetClassifier or any skorch classifier
+        It is cloned and not changed. Its own schedule, validation and callbacks are left out, but
+        for those that clip gradients or freeze parameters.
+    X, y : array-like
+        Training data, as `estimator` takes them.
+    lrs : array-like of float or None, default=None
+        The rates; None: ``np.logspace(-9, 1, 10)``.
+    epochs : int, default=5
+        Epochs for each rate.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights and order of samples, the same for all rates.
+    n_jobs : int or None, default=None
+        Models trained at the same time, as in joblib; the answer does not depend on it.
+
+    Returns
+    -------
+    result : LRRangeResult
+        With the mean training loss of the last epoch at each rate, NaN where training diverged.
+        `max_lr` is the rate of the lowest loss, `base_lr` the lowest rate that gets a tenth of the
+        way there.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or the data are not valid, or every rate diverges.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skclr import CLRLeNetClassifier, lr_candidates_test
+    >>> X, y = load_digits(return_X_y=True)
+    >>> result = lr_candidates_test(CLRLeNetClassifier(), X[:500], y[:500], lrs=[1e-6, 0.1, 1e4],
+    ...                             epochs=2, random_state=0)
+    >>> result.max_lr
+    0.1
+    """
+    _check_estimator(estimator)
+    lrs = np.sort(np.asarray(np.logspace(-9, 1, 10) if lrs is None else lrs, dtype=float))
+    if lrs.ndim != 1 or len(lrs) < 2 or not (np.isfinite(lrs).all() and lrs[0] > 0):
+        raise ValueError(f"lrs must be two or more finite numbers above 0, got {lrs.tolist()}.")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
+    (seed,) = _seeds(random_state, 1)
+    losses = Parallel(n_jobs=n_jobs)(
+        delayed(_train_at)(estimator, float(lr), epochs, X, y, seed) for lr in lrs
+    )
+    losses = np.array([losses])
+    if np.isnan(losses).all():
+        raise ValueError("Training diverged at every rate; give lower ones.")
+    best = int(np.nanargmin(losses[0]))
+    drop = losses[0, 0] - losses[0, best]
+    falls = np.flatnonzero(losses[0, : best + 1] < losses[0, 0] - 0.1 * drop)
+    base = float(lrs[falls[0]]) if len(falls) and falls[0] < best else None
+    top = float(lrs[best]) if best else None
+    return LRRangeResult(
+        lrs, losses, losses, base, top, {"minimum": float(lrs[best])}, "candidates"
+    )
+
+
+def _sweep(estimator, sweep, X, y, seed):
+    net = _fit_with(estimator, [("range_test", sweep)], sweep.n_iter, X, y, seed)
+    sweep = dict(net.callbacks_)["range_test"]
+    if sweep.stopped_ is None:  # a plain skorch net takes an interrupt for the end of training
+        raise KeyboardInterrupt
+    return sweep.losses_, sweep.smoothed_losses_
+
+
+def _train_at(estimator, lr, epochs, X, y, seed):
+    constant = LRSchedule(partial(_always, lr))
+    try:
+        net = _fit_with(estimator, [("range_test", constant), _StopNotFinite], epochs, X, y, seed)
+    except DivergenceError:
+        return math.nan
+    losses = [row["train_loss"] for row in net.history[-1]["batches"] if "train_loss" in row]
+    sizes = [row["train_batch_size"] for row in net.history[-1]["batches"] if "train_loss" in row]
+    return float(np.average(losses, weights=sizes))
+
+
+def _always(lr, iteration):
+    return lr
+
+
+class _StopNotFinite(LRRangeTest):
+    """End the training of a plain skorch net when its loss is not finite."""
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Have nothing to prepare."""
+
+    on_epoch_begin = on_batch_begin = on_train_begin
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        """Look at the loss."""
+        if training and not math.isfinite(net.history[-1]["batches"][-1]["train_loss"]):
+            raise StopTraining
+
+
+def _fit_with(estimator, callbacks, max_epochs, X, y, seed):
+    """Train a clone with these callbacks in place of its own."""
+    own = [
+        item
+        for item in _listed(estimator.callbacks)
+        if isinstance(_callback(item), _KEPT_CALLBACKS)
+    ]
+    net = clone(estimator).set_params(
+        callbacks=[*own, *callbacks], max_epochs=max_epochs, verbose=0, warm_start=False
+    )
+    if isinstance(net, CLRLeNetClassifier):
+        net.set_params(schedule=_unchanging, validation_fraction=None, random_state=seed)
+    else:
+        net.set_params(train_split=None)
+    with isolated_generators(seed, device=net.device), one_thread():
+        return net.fit(X, y)
+
+
+def _unchanging(iteration):
+    return 0.0
+
+
+def _listed(callbacks):
+    return callbacks if isinstance(callbacks, list) else []
+
+
+def _callback(item):
+    return item[1] if isinstance(item, tuple) else item
+
+
+def _check_estimator(estimator):
+    if not isinstance(estimator, skorch.NeuralNet):
+        raise TypeError(
+            f"estimator must be a CLRLeNetClassifier or a skorch net, got {estimator!r}."
+        )
+
+
+def _seeds(random_state, n):
+    return check_random_state(random_state).randint(2**31, size=n).tolist()
+
+
+def _stacked(rows, n):
+    stacked = np.full((len(rows), n), np.nan)
+    for target, row in zip(stacked, rows, strict=True):
+        target[: len(row)] = row
+    stacked[~np.isfinite(stacked)] = np.nan
+    return stacked
+
+
+# ---------------------------------------------------------------- the rules
+
+
+def steepest(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    r"""Return the rate at which the loss falls fastest over the logarithm of the rate.
+
+    .. math:: \arg\min_\eta \frac{d\,l}{d \log \eta}
+
+    Parameters
+    ----------
+    lrs, losses : array-like of shape (n,)
+        Rates, ascending, and smoothed losses; values that are not finite are left out.
+
+    Returns
+    -------
+    lr : float or None
+        None where fewer than two values are finite.
+
+    Notes
+    -----
+    fastai's ``steep`` and Lightning's ``suggestion`` take the same steepest fall, the latter over
+    the number of the iteration or the rate itself.
+
+    Examples
+    --------
+    >>> from skclr.range_test import steepest
+    >>> steepest([1e-3, 1e-2, 1e-1, 1], [2.0, 1.9, 1.0, 0.9])
+    0.01
+    """
+    lrs, losses = _finite(lrs, losses)
+    if len(lrs) < 2:
+        return None
+    return float(lrs[np.argmin(np.gradient(losses, np.log(lrs)))])
+
+
+def valley(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    """Return the rate half way along the longest fall.
+
+    Parameters
+    ----------
+    lrs, losses : array-like of shape (n,)
+        Rates, ascending, and smoothed losses; values that are not finite are left out.
+
+    Returns
+    -------
+    lr : float or None
+        The rate in the middle third of the longest strictly falling subsequence of the losses;
+        None where no value is finite.
+
+    Notes
+    -----
+    After fastai's rule of the same name (ESRI's), which is its default.
+
+    Examples
+    --------
+    >>> from skclr.range_test import valley
+    >>> valley([1e-4, 1e-3, 1e-2, 1e-1, 1], [2.0, 1.9, 1.0, 0.9, 3.0])
+    0.001
+    """
+    lrs, losses = _finite(lrs, losses)
+    if not len(lrs):
+        return None
+    lengths = np.ones(len(losses), dtype=int)
+    for i in range(1, len(losses)):
+        before = lengths[:i][losses[:i] > losses[i]]
+        lengths[i] = 1 + (before.max() if len(before) else 0)
+    end = int(np.argmax(lengths))
+    third = lengths[end] / 3
+    place = end - int(lengths[end]) + int(third) + int(third / 2)
+    return float(lrs[max(place, 0)])
+
+
+def minimum(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    """Return the rate of the lowest loss.
+
+    Parameters
+    ----------
+    lrs, losses : array-like of shape (n,)
+        Rates, ascending, and smoothed losses; values that are not finite are left out.
+
+    Returns
+    -------
+    lr : float or None
+        None where no value is finite.
+
+    Examples
+    --------
+    >>> from skclr.range_test import minimum
+    >>> minimum([1e-3, 1e-2, 1e-1], [2.0, 1.0, 3.0])
+    0.01
+    """
+    lrs, losses = _finite(lrs, losses)
+    return float(lrs[np.argmin(losses)]) if len(lrs) else None
+
+
+def minimum_tenth(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    """Return a tenth of the rate of the lowest loss, a rule of thumb that fastai made popular.
+
+    Parameters
+    ----------
+    lrs, losses : array-like of shape (n,)
+        Rates, ascending, and smoothed losses; values that are not finite are left out.
+
+    Returns
+    -------
+    lr : float or None
+        None where no value is finite.
+
+    Examples
+    --------
+    >>> from skclr.range_test import minimum_tenth
+    >>> minimum_tenth([1e-3, 1e-2, 1e-1], [2.0, 1.0, 3.0])
+    0.001
+    """
+    best = minimum(lrs, losses)
+    return None if best is None else best / 10
+
+
+def slide(
+    lrs: ArrayLike, losses: ArrayLike, *, distance: int = 15, threshold: float = 0.005
+) -> float | None:
+    """Slide an interval down from the highest rate until the slope at both its ends is alike.
+
+    Parameters
+    ----------
+    lrs, losses : array-like of shape (n,)
+        Rates, ascending, and smoothed losses; values that are not finite are left out.
+    distance : int, default=15
+        The width of the interval, in rates.
+    threshold : float, default=0.005
+        The difference between slopes (per rate) at which they count as alike.
+
+    Returns
+    -------
+    lr : float or None
+        The rate at the lower end of the last interval whose slopes differ; None where there is
+        none.
+
+    Notes
+    -----
+    After fastai's rule of the same name (Novetta's).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skclr.range_test import slide
+    >>> lrs = np.logspace(-4, 0, 41)
+    >>> round(slide(lrs, np.where(lrs < 0.09, 1.0, 1 + 10 * lrs)), 4)
+    0.01
+    """
+    lrs, losses = _finite(lrs, losses)
+    if len(lrs) <= distance:
+        return None
+    slopes = np.gradient(losses)
+    alike = np.abs(slopes[distance:] - slopes[:-distance])[::-1] <= threshold
+    passed = int(np.argmax(alike)) if alike.any() else len(alike)
+    return float(lrs[len(lrs) - distance - passed]) if passed else None
+
+
+def first_fall(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    """Return the rate at which the loss first falls beyond its noise, and stays below: `base_lr`.
+
+    Parameters
+    ----------
+    lrs : array-like of shape (n,)
+        Rates, ascending.
+    losses : array-like of shape (n,) or (n_repeats, n)
+        Losses as measured, not smoothed; NaN after the end of a sweep.
+
+    Returns
+    -------
+    lr : float or None
+        None, with a warning, where the loss falls from the first rate on, or never.
+
+    Warns
+    -----
+    RangeTestWarning
+        Which bound to move, where there is no answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skclr.range_test import first_fall
+    >>> lrs = np.logspace(-5, 0, 100)
+    >>> 0.9e-3 < first_fall(lrs, np.where(lrs < 1e-3, 2.0, 2.0 - np.log10(lrs / 1e-3))) < 2e-3
+    True
+    """
+    return _boundaries(lrs, losses)[0]
+
+
+def turning_point(lrs: ArrayLike, losses: ArrayLike) -> float | None:
+    """Return the middle of the floor of the curve, safely below where it turns up: `max_lr`.
+
+    Parameters
+    ----------
+    lrs : array-like of shape (n,)
+        Rates, ascending.
+    losses : array-like of shape (n,) or (n_repeats, n)
+        Losses as measured, not smoothed; NaN after the end of a sweep.
+
+    Returns
+    -------
+    lr : float or None
+        None, with a warning, where the loss never falls, or never turns up again.
+
+    Warns
+    -----
+    RangeTestWarning
+        Which bound to move, where there is no answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skclr.range_test import turning_point
+    >>> lrs = np.logspace(-5, 1, 120)
+    >>> 0.08 < turning_point(lrs, 1 + np.minimum(np.log10(lrs / 0.1) ** 2, 3)) < 0.12
+    True
+    """
+    return _boundaries(lrs, losses)[1]
+
+
+_ONE_CURVE_RULES = (steepest, valley, minimum, minimum_tenth, slide)
+
+
+def _finite(lrs, losses):
+    lrs, losses = np.asarray(lrs, dtype=float), np.asarray(losses, dtype=float)
+    finite = np.isfinite(losses)
+    return lrs[finite], losses[finite]
+
+
+def _mean_curve(lrs, losses):
+    """Return the mean over the repeats, up to where the first of them ended."""
+    losses = np.atleast_2d(np.asarray(losses, dtype=float))
+    ended = ~np.isfinite(losses).all(axis=0)
+    n = int(np.argmax(ended)) if ended.any() else losses.shape[1]
+    return np.asarray(lrs, dtype=float)[:n], losses[:, :n].mean(axis=0)
+
+
+def _boundaries(lrs, losses):
+    """Return the answers of `first_fall` and `turning_point`."""
+    all_lrs = np.asarray(lrs, dtype=float)
+    lrs, mean = _mean_curve(all_lrs, losses)
+    ended_early = len(lrs) < len(all_lrs)
+    if len(lrs) < 10:
+        _warn("The sweep ended within its first ten rates: lower min_lr.")
+        return None, None
+    per_decade = (len(lrs) - 1) / math.log10(lrs[-1] / lrs[0])
+    curve = gaussian_filter1d(mean, max(1.0, _SMOOTHING_DECADES * per_decade), mode="nearest")
+    head = max(5, len(curve) // 10)
+    level = float(np.median(mean[:head]))
+    noise = float(np.std(mean[:head] - curve[:head]) / math.sqrt(max(1.0, per_decade / 4)))
+    lowest = int(np.argmin(curve))
+    drop = level - curve[lowest]
+    if drop <= max(_NOISE_FACTOR * noise, 0.02 * abs(level)):
+        advice = "lower min_lr" if ended_early else "raise max_lr"
+        _warn(f"The loss never falls between {lrs[0]:.1e} and {lrs[-1]:.1e}: {advice}.")
+        return None, None
+    return (
+        _where_it_falls(lrs, curve, level, max(_NOISE_FACTOR * noise, _FALLEN * drop), lowest),
+        _where_it_turns(lrs, curve, drop, lowest, ended_early),
+    )
+
+
+def _where_it_falls(lrs, curve, level, margin, lowest):
+    above = np.flatnonzero(curve[: lowest + 1] >= level - margin)
+    first = int(above[-1]) + 1 if len(above) else 0
+    if first < len(curve) // 20:
+        _warn(f"The loss falls from the first rate, {lrs[0]:.1e}, on: lower min_lr for a base_lr.")
+        return None
+    return float(lrs[first])
+
+
+def _where_it_turns(lrs, curve, drop, lowest, ended_early):
+    if not ended_early and curve[lowest:].max() < curve[lowest] + _RISEN * drop:
+        _warn(f"The loss does not turn up again by {lrs[-1]:.1e}: raise max_lr for a max_lr.")
+        return None
+    high = curve > curve[lowest] + _FLOOR * drop
+    left = np.flatnonzero(high[:lowest])
+    right = np.flatnonzero(high[lowest:])
+    first = left[-1] + 1 if len(left) else 0
+    last = lowest + right[0] - 1 if len(right) else len(curve) - 1
+    return float(np.sqrt(lrs[first] * lrs[last]))
+
+
+def _warn(message):
+    warnings.warn(message, RangeTestWarning, stacklevel=4)
