@@ -174,8 +174,10 @@ class _TanhPool(torch.autograd.Function):
         (y,) = ctx.saved_tensors
         share = (grad_output * 0.25).unsqueeze(-1).expand(*grad_output.shape, 2).flatten(-2)
         grad_input = torch.empty_like(y)
-        for rows in [(..., slice(first, None, 2), slice(None)) for first in (0, 1)]:
-            torch.ops.aten.tanh_backward.grad_input(share, y[rows], grad_input=grad_input[rows])
+        for first in (0, 1):
+            torch.ops.aten.tanh_backward.grad_input(
+                share, y[..., first::2, :], grad_input=grad_input[..., first::2, :]
+            )
         return grad_input
 
 

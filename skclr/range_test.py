@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import GradientNormClipping, ParamMapper
 
+from skclr._progress import Ticker
 from skclr._random import isolated_generators, one_thread
 from skclr.callbacks import LRRangeTest, LRSchedule, StopTraining
 from skclr.classifier import CLRLeNetClassifier, DivergenceError
@@ -41,7 +42,8 @@ __all__ = [
 ]
 
 _ITERATIONS_PER_DECADE = 25
-_KEPT_CALLBACKS = (GradientNormClipping, ParamMapper)  # they change what an update does
+# these change what an update does, or only watch
+_KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
 _SMOOTHING_DECADES = 0.1
 _NOISE_FACTOR = 3.0
 _FALLEN = 0.03

@@ -576,6 +576,7 @@ def batch_doubling(
     _check_factor(factor)
     t = _check_progress(t)
 
+    factor = min(factor, 2 * max_batch_size)  # Reaches the limit at once, and can't overflow.
     enough = math.ceil(math.log(max_batch_size / batch_size) / math.log(factor)) + 1
     doublings, which = np.unique(np.minimum(np.floor(t / step_size), enough), return_inverse=True)
     sizes = [min(max_batch_size, batch_size * factor ** int(k)) for k in doublings]

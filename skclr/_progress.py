@@ -1,0 +1,97 @@
+"""One progress bar for trainings that run in several processes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class Ticker(Callback):
+    """Tell a progress bar, in whatever process, how far a training is.
+
+    Parameters
+    ----------
+    path : str or None, default=None
+        The file that `progress` made; None does nothing.
+    per_epoch, per_training : float, default=1.0 and 0.0
+        How far the end of an epoch, and of the whole training, moves the bar.
+    """
+
+    def __init__(self, path: str | None = None, per_epoch: float = 1.0, per_training: float = 0.0):
+        self.path = path
+        self.per_epoch = per_epoch
+        self.per_training = per_training
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Tick."""
+        self._tick(self.per_epoch)
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        """Tick."""
+        self._tick(self.per_training)
+
+    def _tick(self, amount):
+        if self.path is not None and amount:
+            with open(self.path, "a") as file:  # lines this short are appended whole
+                file.write(f"{amount}\n")
+
+
+class Progress:
+    """A bar that moves with the ticks in a file."""
+
+    def __init__(self, bar: tqdm, path: str):
+        self._bar = bar
+        self._path = path
+        self._read = 0
+
+    def ticker(self, **amounts: float) -> Ticker:
+        """Return a callback that moves this bar."""
+        return Ticker(self._path, **amounts)
+
+    def stage(self, name: str, begins_at: float) -> None:
+        """Name what is being done from here on; what came before may have ended early."""
+        self.look()
+        self._bar.set_description(name)
+        self._bar.update(max(0, begins_at - self._bar.n))
+
+    def look(self) -> None:
+        """Move the bar to where the trainings are."""
+        with open(self._path) as file:
+            file.seek(self._read)
+            lines = file.read()
+            self._read = file.tell()
+        ahead = sum(float(line) for line in lines.split())
+        self._bar.update(min(ahead, self._bar.total - self._bar.n))
+
+
+@contextmanager
+def progress(total: float, *, show: bool = True) -> Iterator[Progress]:
+    """Show a bar of so many epochs on stderr, with the time left."""
+    handle, path = tempfile.mkstemp(prefix="skclr-progress-")
+    os.close(handle)
+    done = threading.Event()
+    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} epochs [{elapsed}<{remaining}]"
+    with tqdm(total=total, disable=not show, bar_format=shape) as bar:
+        shown = Progress(bar, path)
+
+        def watch():
+            while not done.wait(_SECONDS_BETWEEN_LOOKS):
+                shown.look()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield shown
+        finally:
+            done.set()
+            watcher.join()
+            shown.look()
+            os.unlink(path)
