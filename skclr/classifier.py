@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
+import json
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +59,9 @@ _SCHEDULES = (
 )
 _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
+_METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
+_PIECE = 256  # samples whose activations in LeNet-5 fit in a processor's cache
+_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 
 
 class DivergenceError(ValueError):
@@ -650,16 +656,38 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return ImageDataset(self._check_X(X, reset=False), y)
 
     def train_step_single(self, batch, **fit_params):
-        """Compute loss and gradients of a batch, augmented."""
+        """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         self._set_training(True)
         images, targets = batch
+        size = _PIECE if self._in_pieces else max(len(targets), 1)
+        loss, y_pred = 0.0, []
+        for start in range(0, len(targets), size):
+            piece = slice(start, start + size)
+            answer, share = self._train_on(images[piece], targets[piece], len(targets))
+            loss, y_pred = loss + share, [*y_pred, answer]
+        return {"loss": loss, "y_pred": y_pred[0] if len(y_pred) == 1 else _joined(y_pred)}
+
+    def _train_on(self, images, targets, n_batch):
+        """Add a piece's part of the gradients of a batch of so many samples."""
         images = self._prepared(images)
         if self.augmentation is not None:
             images = self._augmented(images)
         y_pred = self.module_(images)
         loss = self.get_loss(y_pred, targets, X=images, training=True)
+        if len(targets) < n_batch:
+            loss = loss * (len(targets) / n_batch)
         loss.backward()
-        return {"loss": loss, "y_pred": y_pred}
+        return y_pred, loss.detach()
+
+    @property
+    def _in_pieces(self):
+        """Whether the gradient of a batch is the mean of those of its pieces."""
+        criterion = self.criterion_
+        if getattr(criterion, "reduction", None) != "mean":
+            return False
+        if getattr(criterion, "weight", None) is not None:  # a weighted mean
+            return False
+        return not any(isinstance(part, _BATCH_NORMS) for part in self.module_.modules())
 
     def infer(self, x, **fit_params):
         """Return the network's answer to a batch of images as they came in."""
@@ -737,6 +765,146 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         # skorch's scoring callbacks compare with the class indices that their data set holds
         within_training = isinstance(X, Dataset)
         return indices if within_training else self.classes_[indices]
+
+    def save_params(
+        self,
+        f_params=None,
+        f_optimizer=None,
+        f_criterion=None,
+        f_history=None,
+        use_safetensors=False,
+        **kwargs,
+    ):
+        """Save weights, optimizer, criterion or history to files, as skorch does.
+
+        With ``use_safetensors=True`` the file of `f_params` also holds, as text, what else a
+        prediction needs (labels, shape of the images, statistics of the pixels): `load_params`
+        makes a working classifier of it in another process, and runs no code from the file. Other
+        files hold weights alone.
+
+        Parameters
+        ----------
+        f_params, f_optimizer, f_criterion, f_history : path, file or None, default=None
+            Where to write.
+        use_safetensors : bool, default=False
+            Whether the weights are written in the format of safetensors.
+        **kwargs
+            As in skorch.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sklearn.datasets import load_digits
+        >>> from skclr import CLRLeNetClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = CLRLeNetClassifier(max_epochs=1, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "digits.safetensors"
+        ...     clf.save_params(f_params=path, use_safetensors=True)
+        ...     loaded = CLRLeNetClassifier()
+        ...     loaded.load_params(f_params=path, use_safetensors=True)
+        >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
+        True
+        """
+        if f_params is not None:
+            self.check_is_fitted()
+        if f_params is not None and use_safetensors:
+            from safetensors.torch import save
+
+            state = {k: v.contiguous() for k, v in self.module_.state_dict().items()}
+            data = save(state, metadata={_METADATA: json.dumps(self._described())})
+            if hasattr(f_params, "write"):
+                f_params.write(data)
+            else:
+                Path(f_params).write_bytes(data)
+            f_params = None
+        given = {
+            "f_params": f_params,
+            "f_optimizer": f_optimizer,
+            "f_criterion": f_criterion,
+            "f_history": f_history,
+            **kwargs,
+        }
+        given = {name: file for name, file in given.items() if file is not None}
+        if given:
+            super().save_params(use_safetensors=use_safetensors, **given)
+
+    def load_params(
+        self,
+        f_params=None,
+        f_optimizer=None,
+        f_criterion=None,
+        f_history=None,
+        checkpoint=None,
+        use_safetensors=False,
+        **kwargs,
+    ):
+        """Load what `save_params` has saved.
+
+        Parameters
+        ----------
+        f_params, f_optimizer, f_criterion, f_history : path, file or None, default=None
+            What to read. With ``use_safetensors=True`` the file of `f_params` makes a fitted
+            classifier of one that was never fitted; otherwise this one must have been.
+        checkpoint : skorch.callbacks.Checkpoint or None, default=None
+            As in skorch.
+        use_safetensors : bool, default=False
+            Whether the weights are in the format of safetensors.
+        **kwargs
+            As in skorch.
+
+        Raises
+        ------
+        NotFittedError
+            If the weights alone are to be loaded into a classifier that was never fitted.
+        ValueError
+            If a file of safetensors does not come from `save_params`.
+        """
+        if f_params is not None and use_safetensors:
+            data = f_params.read() if hasattr(f_params, "read") else Path(f_params).read_bytes()
+            self._become(_read_metadata(data, f_params))
+            f_params = io.BytesIO(data)
+        super().load_params(
+            f_params=f_params,
+            f_optimizer=f_optimizer,
+            f_criterion=f_criterion,
+            f_history=f_history,
+            checkpoint=checkpoint,
+            use_safetensors=use_safetensors,
+            **kwargs,
+        )
+
+    def _described(self):
+        """Return what a prediction needs besides the weights, as JSON takes it."""
+        statistics = (self.pixel_mean_, self.pixel_std_)
+        return {
+            "classes": self.classes_.tolist(),
+            "classes_dtype": self.classes_.dtype.str,
+            "image_shape": list(self.image_shape_),
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": getattr(self, "feature_names_in_", np.array([])).tolist(),
+            "pixel_mean": None if statistics[0] is None else statistics[0].tolist(),
+            "pixel_std": None if statistics[1] is None else statistics[1].tolist(),
+        }
+
+    def _become(self, described):
+        dtype = np.dtype(described["classes_dtype"])
+        self.classes_inferred_ = np.array(described["classes"], dtype=dtype)
+        self.image_shape_ = tuple(described["image_shape"])
+        self.n_features_in_ = described["n_features_in"]
+        if described["feature_names_in"]:
+            self.feature_names_in_ = np.array(described["feature_names_in"], dtype=object)
+        for name in ("pixel_mean", "pixel_std"):
+            values = described[name]
+            setattr(self, f"{name}_", None if values is None else np.array(values))
+        with self._reproducibly():
+            self.initialize()
 
     def history_frame(self, level: str = "epoch") -> pd.DataFrame:
         """Return the history as a DataFrame.
@@ -859,6 +1027,24 @@ class _DivergenceGuard(Callback):
             raise DivergenceError(
                 net.history[-1]["epoch"], iteration, row["event_lr"], row["train_loss"]
             )
+
+
+def _read_metadata(data, name):
+    """Return what `save_params` wrote into the header of a file of safetensors."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        return json.loads(header["__metadata__"][_METADATA])
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"{name} is no file of CLRLeNetClassifier.save_params(use_safetensors=True)."
+        ) from None
+
+
+def _joined(answers):
+    if isinstance(answers[0], tuple):
+        return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
+    return torch.cat(answers)
 
 
 def _train_rows(epoch):

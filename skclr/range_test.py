@@ -440,9 +440,11 @@ def valley(lrs: ArrayLike, losses: ArrayLike) -> float | None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skclr.range_test import valley
-    >>> valley([1e-4, 1e-3, 1e-2, 1e-1, 1], [2.0, 1.9, 1.0, 0.9, 3.0])
-    0.001
+    >>> lrs = np.logspace(-4, 0, 41)
+    >>> round(valley(lrs, np.abs(np.log10(lrs) + 1)), 4)  # falls from 0.0001 to 0.1
+    0.0025
     """
     lrs, losses = _finite(lrs, losses)
     if not len(lrs):
@@ -532,8 +534,8 @@ def slide(
     >>> import numpy as np
     >>> from skclr.range_test import slide
     >>> lrs = np.logspace(-4, 0, 41)
-    >>> round(slide(lrs, np.where(lrs < 0.09, 1.0, 1 + 10 * lrs)), 4)
-    0.01
+    >>> round(slide(lrs, np.where(lrs < 0.09, 1.0, 1 + 10 * lrs)), 4)  # turns up at 0.1
+    0.0025
     """
     lrs, losses = _finite(lrs, losses)
     if len(lrs) <= distance:

@@ -1,0 +1,263 @@
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skclr.lenet import LeNet5, _TanhPool
+
+
+def plain_lenet5(in_channels=1, n_classes=10):
+    """Write LeNet-5 down as textbooks do, with C5 as the convolution of the paper."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 6, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(16, 120, 5),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, n_classes),
+    )
+
+
+def with_weights_of(net, plain):
+    """Give `plain` the weights of `net`, layer by layer."""
+    with torch.no_grad():
+        for theirs, ours in zip(plain.parameters(), net.parameters(), strict=True):
+            theirs.copy_(ours.view_as(theirs))
+    return plain.to(next(net.parameters()).dtype)
+
+
+def gradients(net, images, targets):
+    net.zero_grad()
+    F.cross_entropy(net(images), targets).backward()
+    return [parameter.grad.clone() for parameter in net.parameters()]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "n_classes", "n_parameters"),
+    [(1, 10, 61_706), (3, 10, 61_706 + 2 * 6 * 25), (1, 2, 61_706 - 8 * 85)],
+)
+def test_number_of_parameters_is_that_of_lenet5(in_channels, n_classes, n_parameters):
+    net = LeNet5(in_channels, n_classes)
+    assert sum(parameter.numel() for parameter in net.parameters()) == n_parameters
+    assert net(torch.zeros(4, in_channels, 32, 32)).shape == (4, n_classes)
+
+
+def test_state_dict_names_the_layers_of_a_plain_lenet5():
+    shapes = {name: tuple(value.shape) for name, value in LeNet5().state_dict().items()}
+    assert shapes == {
+        "conv1.weight": (6, 1, 5, 5),
+        "conv1.bias": (6,),
+        "conv2.weight": (16, 6, 5, 5),
+        "conv2.bias": (16,),
+        "fc1.weight": (120, 400),
+        "fc1.bias": (120,),
+        "fc2.weight": (84, 120),
+        "fc2.bias": (84,),
+        "fc3.weight": (10, 84),
+        "fc3.bias": (10,),
+    }
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-14)])
+def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, dtype, tolerance):
+    net = LeNet5(in_channels).to(dtype)
+    plain = with_weights_of(net, plain_lenet5(in_channels))
+    images = torch.randn(32, in_channels, 32, 32, dtype=dtype)
+    targets = torch.randint(10, (32,))
+
+    torch.testing.assert_close(net(images), plain(images), rtol=0, atol=tolerance)
+    for ours, theirs in zip(
+        gradients(net, images, targets), gradients(plain, images, targets), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs.view_as(ours), rtol=0, atol=tolerance)
+
+
+def test_gradient_with_respect_to_the_images_is_that_of_the_plain_modules():
+    net = LeNet5().double()
+    plain = with_weights_of(net, plain_lenet5())
+    images = torch.randn(4, 1, 32, 32, dtype=torch.float64, requires_grad=True)
+    (ours,) = torch.autograd.grad(net(images).square().sum(), images)
+    (theirs,) = torch.autograd.grad(plain(images).square().sum(), images)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_fused_tanh_and_pooling_passes_gradcheck():
+    maps = torch.randn(2, 3, 6, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(_TanhPool.apply, maps)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_fused_tanh_and_pooling_is_the_mean_of_four_tanh(memory_format):
+    maps = torch.randn(3, 5, 8, 6, dtype=torch.float64)
+    maps = maps.to(memory_format=memory_format).requires_grad_()
+    before = maps.detach().clone()
+    upstream = torch.randn(3, 5, 4, 3, dtype=torch.float64)
+
+    ours = _TanhPool.apply(maps)
+    theirs = F.avg_pool2d(torch.tanh(maps), 2)
+
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-15)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, maps, upstream),
+        torch.autograd.grad(theirs, maps, upstream),
+        rtol=0,
+        atol=1e-15,
+    )
+    assert torch.equal(maps, before)
+
+
+def test_fused_backward_can_run_twice_over_a_kept_graph():
+    maps = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = _TanhPool.apply(maps).sum()
+    (first,) = torch.autograd.grad(loss, maps, retain_graph=True)
+    (second,) = torch.autograd.grad(loss, maps)
+    assert torch.equal(first, second)
+
+
+def test_second_derivative_is_refused_rather_than_wrong():
+    images = torch.randn(2, 1, 32, 32, requires_grad=True)
+    (gradient,) = torch.autograd.grad(LeNet5()(images).sum(), images, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.square().sum().backward()
+
+
+def test_channels_last_images_give_the_same_logits():
+    net = LeNet5(in_channels=3).double()
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    expected = net(images)
+    torch.testing.assert_close(net(images.to(memory_format=torch.channels_last)), expected)
+    net.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(net(images.to(memory_format=torch.channels_last)), expected)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        (nn.ReLU, torch.relu),
+        (lambda: nn.LeakyReLU(0.3), lambda x: F.leaky_relu(x, 0.3)),
+        (type("HardTanh", (nn.Tanh,), {"forward": lambda self, x: x.clamp(-1, 1)}), F.hardtanh),
+    ],
+    ids=["class", "factory", "subclass of Tanh"],
+)
+def test_activation_is_applied_to_all_layers_but_the_last(activation, function):
+    net = LeNet5(activation=activation)
+    images = torch.randn(4, 1, 32, 32)
+    x = F.avg_pool2d(function(net.conv1(images)), 2)
+    x = F.avg_pool2d(function(net.conv2(x)), 2)
+    x = function(net.fc2(function(net.fc1(x.flatten(1)))))
+    torch.testing.assert_close(net(images), net.fc3(x))
+
+
+def test_weights_begin_glorot_uniform_with_zero_biases():
+    net = LeNet5()
+    fans = {
+        "conv1": (1 * 25, 6 * 25),
+        "conv2": (6 * 25, 16 * 25),
+        "fc1": (400, 120),
+        "fc2": (120, 84),
+        "fc3": (84, 10),
+    }
+    for name, (fan_in, fan_out) in fans.items():
+        layer = getattr(net, name)
+        limit = math.sqrt(6 / (fan_in + fan_out))
+        share = layer.weight.detach().flatten() / limit
+        assert share.abs().max() <= 1
+        assert share.abs().max() > 0.95
+        # The standard deviation of a uniform is limit / sqrt(3).
+        assert share.std() == pytest.approx(1 / math.sqrt(3), rel=0.1)
+        assert torch.count_nonzero(layer.bias) == 0
+
+
+def test_reset_parameters_draws_again_from_the_global_generator():
+    torch.manual_seed(5)
+    net = LeNet5()
+    first = copy.deepcopy(net.state_dict())
+    net.reset_parameters()
+    assert not torch.equal(net.conv1.weight, first["conv1.weight"])
+    torch.manual_seed(5)
+    again = LeNet5().state_dict()
+    assert all(torch.equal(again[name], first[name]) for name in first)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_give_the_same_logits_and_gradients(copied):
+    net = LeNet5()
+    images, targets = torch.randn(4, 1, 32, 32), torch.randint(10, (4,))
+    expected = gradients(net, images, targets)
+    twin = copied(net)
+    assert torch.equal(twin(images), net(images))
+    for ours, theirs in zip(gradients(twin, images, targets), expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_inference_mode_gives_the_same_logits():
+    net, images = LeNet5(), torch.randn(4, 1, 32, 32)
+    expected = net(images).detach()
+    with torch.inference_mode():
+        assert torch.equal(net(images), expected)
+
+
+def test_no_image_gives_no_logit():
+    assert LeNet5()(torch.zeros(0, 1, 32, 32)).shape == (0, 10)
+
+
+def test_meta_device_infers_the_shape():
+    assert LeNet5().to("meta")(torch.zeros(2, 1, 32, 32, device="meta")).shape == (2, 10)
+
+
+def test_compiled_without_a_graph_break_and_equal():
+    # This backend needs no C++ compiler; with fullgraph, a break in the graph raises.
+    net = LeNet5()
+    images, targets = torch.randn(8, 1, 32, 32), torch.randint(10, (8,))
+    expected_logits, expected = net(images), gradients(net, images, targets)
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), expected_logits, rtol=0, atol=2e-6)
+    for ours, theirs in zip(gradients(compiled, images, targets), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6)
+
+
+def test_compiled_refuses_another_shape_too():
+    compiled = torch.compile(LeNet5(), backend="eager")
+    with pytest.raises(ValueError, match="takes images of shape"):
+        compiled(torch.zeros(8, 1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(4, 1, 28, 28), (4, 3, 32, 32), (1, 32, 32), (4, 1024), (4, 32, 32, 1), (4, 1, 32, 31)],
+)
+def test_images_of_another_shape_are_refused_in_one_sentence(shape):
+    with pytest.raises(ValueError) as error:
+        LeNet5()(torch.zeros(shape))
+    assert str(error.value) == f"LeNet5 takes images of shape (n, 1, 32, 32), got {shape}."
+
+
+@pytest.mark.parametrize("name", ["in_channels", "n_classes"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, None])
+def test_numbers_that_are_no_positive_integers_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be an integer greater than 0, got {value}"):
+        LeNet5(**{name: value})
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh(), "tanh", None, lambda: torch.tanh])
+def test_activation_that_is_no_factory_of_modules_is_refused(activation):
+    with pytest.raises(ValueError, match=r"^activation must be a class of torch module"):
+        LeNet5(activation=activation)
