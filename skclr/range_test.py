@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,11 +45,13 @@ __all__ = [
 _ITERATIONS_PER_DECADE = 25
 # these change what an update does, or only watch
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
+_FEWEST_RATES = 10
 _SMOOTHING_DECADES = 0.1
-_NOISE_FACTOR = 3.0
-_FALLEN = 0.03
-_FLOOR = 0.05
-_RISEN = 0.15
+_NOISE_FACTOR = 3.0  # a fall counts when it is this many standard deviations of the noise,
+_FALLEN = 0.03  # and this part of the whole drop
+_LEAST_DROP = 0.02  # a curve falls when it drops by this part of its level
+_FLOOR = 0.05  # the floor of the curve: within this part of the drop above its lowest point
+_RISEN = 0.15  # it turns up when it rises by this part of the drop
 
 
 class RangeTestWarning(UserWarning):
@@ -221,7 +224,8 @@ def lr_range_test(
     smoothed = _stacked([smoothed for _, smoothed in runs], n_iter)
     curve = _mean_curve(lrs, smoothed)
     suggestions = {rule.__name__: rule(*curve) for rule in _ONE_CURVE_RULES}
-    base, top = _boundaries(lrs, losses)
+    falling = _falling_curve(lrs, losses)
+    base, top = (None, None) if falling is None else (_fall(falling), _turn(falling))
     suggestions |= {"first_fall": base, "turning_point": top}
     return LRRangeResult(lrs, losses, smoothed, base, top, suggestions)
 
@@ -574,7 +578,8 @@ def first_fall(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     >>> 0.9e-3 < first_fall(lrs, np.where(lrs < 1e-3, 2.0, 2.0 - np.log10(lrs / 1e-3))) < 2e-3
     True
     """
-    return _boundaries(lrs, losses)[0]
+    curve = _falling_curve(lrs, losses)
+    return None if curve is None else _fall(curve)
 
 
 def turning_point(lrs: ArrayLike, losses: ArrayLike) -> float | None:
@@ -605,7 +610,8 @@ def turning_point(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     >>> 0.08 < turning_point(lrs, 1 + np.minimum(np.log10(lrs / 0.1) ** 2, 3)) < 0.12
     True
     """
-    return _boundaries(lrs, losses)[1]
+    curve = _falling_curve(lrs, losses)
+    return None if curve is None else _turn(curve)
 
 
 _ONE_CURVE_RULES = (steepest, valley, minimum, minimum_tenth, slide)
@@ -625,51 +631,69 @@ def _mean_curve(lrs, losses):
     return np.asarray(lrs, dtype=float)[:n], losses[:, :n].mean(axis=0)
 
 
-def _boundaries(lrs, losses):
-    """Return the answers of `first_fall` and `turning_point`."""
+class _Curve(NamedTuple):
+    """A loss curve that falls: the mean of the repeats, smoothed to both sides."""
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    level: float  # before it falls
+    noise: float  # of the smoothed curve, a standard deviation
+    lowest: int
+    ended_early: bool
+
+    @property
+    def drop(self) -> float:
+        return self.level - self.losses[self.lowest]
+
+
+def _falling_curve(lrs, losses):
+    """Return the curve, or None with a warning where it never falls."""
     all_lrs = np.asarray(lrs, dtype=float)
     lrs, mean = _mean_curve(all_lrs, losses)
     ended_early = len(lrs) < len(all_lrs)
-    if len(lrs) < 10:
-        _warn("The sweep ended within its first ten rates: lower min_lr.")
-        return None, None
+    if len(lrs) < _FEWEST_RATES:
+        _warn(f"The sweep ended within its first {_FEWEST_RATES} rates: lower min_lr.")
+        return None
     per_decade = (len(lrs) - 1) / math.log10(lrs[-1] / lrs[0])
-    curve = gaussian_filter1d(mean, max(1.0, _SMOOTHING_DECADES * per_decade), mode="nearest")
-    head = max(5, len(curve) // 10)
-    level = float(np.median(mean[:head]))
-    noise = float(np.std(mean[:head] - curve[:head]) / math.sqrt(max(1.0, per_decade / 4)))
-    lowest = int(np.argmin(curve))
-    drop = level - curve[lowest]
-    if drop <= max(_NOISE_FACTOR * noise, 0.02 * abs(level)):
+    smooth = gaussian_filter1d(mean, max(1.0, _SMOOTHING_DECADES * per_decade), mode="nearest")
+    head = max(_FEWEST_RATES // 2, len(smooth) // 10)
+    averaged = max(1.0, per_decade / 4)  # rates that the smoothing makes one of
+    curve = _Curve(
+        lrs,
+        smooth,
+        level=float(np.median(mean[:head])),
+        noise=float(np.std(mean[:head] - smooth[:head]) / math.sqrt(averaged)),
+        lowest=int(np.argmin(smooth)),
+        ended_early=ended_early,
+    )
+    if curve.drop <= max(_NOISE_FACTOR * curve.noise, _LEAST_DROP * abs(curve.level)):
         advice = "lower min_lr" if ended_early else "raise max_lr"
         _warn(f"The loss never falls between {lrs[0]:.1e} and {lrs[-1]:.1e}: {advice}.")
-        return None, None
-    return (
-        _where_it_falls(lrs, curve, level, max(_NOISE_FACTOR * noise, _FALLEN * drop), lowest),
-        _where_it_turns(lrs, curve, drop, lowest, ended_early),
-    )
+        return None
+    return curve
 
 
-def _where_it_falls(lrs, curve, level, margin, lowest):
-    above = np.flatnonzero(curve[: lowest + 1] >= level - margin)
+def _fall(curve):
+    margin = max(_NOISE_FACTOR * curve.noise, _FALLEN * curve.drop)
+    above = np.flatnonzero(curve.losses[: curve.lowest + 1] >= curve.level - margin)
     first = int(above[-1]) + 1 if len(above) else 0
-    if first < len(curve) // 20:
-        _warn(f"The loss falls from the first rate, {lrs[0]:.1e}, on: lower min_lr for a base_lr.")
+    if first < len(curve.lrs) // 20:
+        _warn(f"The loss falls from the first rate, {curve.lrs[0]:.1e}, on: lower min_lr.")
         return None
-    return float(lrs[first])
+    return float(curve.lrs[first])
 
 
-def _where_it_turns(lrs, curve, drop, lowest, ended_early):
-    if not ended_early and curve[lowest:].max() < curve[lowest] + _RISEN * drop:
-        _warn(f"The loss does not turn up again by {lrs[-1]:.1e}: raise max_lr for a max_lr.")
+def _turn(curve):
+    losses, lowest = curve.losses, curve.lowest
+    if not curve.ended_early and losses[lowest:].max() < losses[lowest] + _RISEN * curve.drop:
+        _warn(f"The loss does not turn up again by {curve.lrs[-1]:.1e}: raise max_lr.")
         return None
-    high = curve > curve[lowest] + _FLOOR * drop
-    left = np.flatnonzero(high[:lowest])
-    right = np.flatnonzero(high[lowest:])
+    high = losses > losses[lowest] + _FLOOR * curve.drop
+    left, right = np.flatnonzero(high[:lowest]), np.flatnonzero(high[lowest:])
     first = left[-1] + 1 if len(left) else 0
-    last = lowest + right[0] - 1 if len(right) else len(curve) - 1
-    return float(np.sqrt(lrs[first] * lrs[last]))
+    last = lowest + right[0] - 1 if len(right) else len(losses) - 1
+    return float(np.sqrt(curve.lrs[first] * curve.lrs[last]))
 
 
 def _warn(message):
-    warnings.warn(message, RangeTestWarning, stacklevel=4)
+    warnings.warn(message, RangeTestWarning, stacklevel=3)
