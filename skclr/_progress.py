@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -78,8 +79,9 @@ def progress(total: float, *, show: bool = True) -> Iterator[Progress]:
     handle, path = tempfile.mkstemp(prefix="skclr-progress-")
     os.close(handle)
     done = threading.Event()
-    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} epochs [{elapsed}<{remaining}]"
-    with tqdm(total=total, disable=not show, bar_format=shape) as bar:
+    shape = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} epochs [{elapsed}<{remaining}]"
+    pause = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
+    with tqdm(total=total, disable=not show, bar_format=shape, mininterval=pause) as bar:
         shown = Progress(bar, path)
 
         def watch():

@@ -25,6 +25,7 @@ th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #8884 
 th:first-child, td:first-child { text-align: left }
 code { font-size: .9em } footer { margin-top: 3rem; font-size: .85em; opacity: .75 }
 """
+_COLORS = ("#0072b2", "#d55e00", "0.35")
 _PUBLISHED_LR_RANGE = 1e-10, 1e1
 _PUBLISHED_LR_EPOCHS = 50
 
@@ -58,26 +59,36 @@ def _draw_sweep(study):
     table = published("lr_finder")
     low, high = _PUBLISHED_LR_RANGE
     lrs = low * (high / low) ** ((table["epoch"] - 0.5) / _PUBLISHED_LR_EPOCHS)
-    display.ax_.plot(
-        lrs, table["train_loss"], ":", color="0.35", label="published run, a point an epoch"
-    )
+    (beside,) = display.ax_.plot(lrs, table["train_loss"], ":", color="0.35")
     display.ax_.set_xlim(left=study.sweep.lrs[0])
-    display.ax_.legend()
+    display.ax_.set_ylim(bottom=min(display.ax_.get_ylim()[0], 0.9 * table["train_loss"].min()))
+    handles = {legend.get_text(): line for legend, line in _legend_entries(display.figure_)}
+    _legend(display.figure_, handles | {"published run, a point an epoch": beside})
     return display.figure_
+
+
+def _legend_entries(figure):
+    (legend,) = figure.legends
+    return list(zip(legend.get_texts(), legend.legend_handles, strict=True))
+
+
+def _legend(figure, handles):
+    """Put these in place of the legend that a display has drawn."""
+    for legend in list(figure.legends):
+        legend.remove()
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
 
 
 def _draw_schedule(study):
     rates = study.rates["clr_measured"]
-    return (
-        ScheduleDisplay(
-            rates["iteration"],
-            rates["lr"],
-            iterations_per_epoch=int((rates["epoch"] == 1).sum()),
-            name="CLR between the measured boundaries",
-        )
-        .plot()
-        .figure_
-    )
+    display = ScheduleDisplay(
+        rates["iteration"],
+        rates["lr"],
+        iterations_per_epoch=int((rates["epoch"] == 1).sum()),
+        name="CLR between the measured boundaries",
+    ).plot()
+    display.ax_.set_yscale("linear")  # the triangles are straight there
+    return display.figure_
 
 
 def _draw_training(study):
@@ -103,7 +114,16 @@ def _draw_doubling(study):
     curves = {label: study.histories[run] for run, label in names.items() if run in study.histories}
     if study.settings["data"] == "full":
         curves["published run"] = _as_history(published("batch_doubling"))
-    return BatchSizeDisplay.from_histories(curves).plot().figure_
+    axes, lines = None, {}
+    for (label, history), color in zip(curves.items(), _COLORS, strict=False):
+        display = BatchSizeDisplay(
+            history["batch_size"], history["train_loss"], test_accuracy=history["valid_acc"]
+        ).plot(ax=axes, line_kw={"color": color, "label": label})
+        axes = display.axes_
+        lines[label] = display.lines_[0]
+    axes[1].set_ylabel("test accuracy")
+    _legend(display.figure_, lines)
+    return display.figure_
 
 
 # ---------------------------------------------------------------- words
