@@ -149,7 +149,7 @@ def answer_range(study: Study) -> list[str]:
         else "no rate could be named at which the loss begins to fall"
     )
     turns = (
-        f"it is lowest around l_max = {_rate(sweep.max_lr)} before it turns up"
+        f"it is on its floor around l_max = {_rate(sweep.max_lr)}, before it turns up"
         if sweep.max_lr is not None
         else "no rate could be named at which it turns up"
     )
@@ -357,22 +357,23 @@ def _image(path):
 
 
 def _reports(study):
-    reports = {
-        run: study.reports[run] for run in ("clr_measured", "clr_published") if run in study.reports
+    columns = {
+        run: study.reports[run].set_index("class").drop(columns="support")
+        for run in ("clr_measured", "clr_published")
+        if run in study.reports
     }
-    blocks = [
-        f"<h3>{escape(_describe(study, run))}, class by class</h3>{_table(table)}"
-        for run, table in reports.items()
-    ]
-    if blocks and study.settings["data"] != "own":
-        own = published("classification_reports")
-        clr = own[own["run"].str.startswith("CLR")].drop(columns="run")
-        blocks.append(f"<h3>The published run, class by class</h3>{_table(clr)}")
-    return "".join(blocks)
-
-
-def _describe(study, run):
-    return study.summary.set_index("run").loc[run, "description"]
+    if not columns:
+        return ""
+    if study.settings["data"] != "own":
+        table = published("classification_reports")
+        clr = table[table["run"].str.startswith("CLR")].drop(columns="run")
+        columns["published run"] = clr.set_index("class").rename(columns={"f1": "f1-score"})
+    names = {"clr_measured": "measured boundaries", "clr_published": "published settings"}
+    beside = pd.concat(
+        {names.get(run, run): table for run, table in columns.items()}, axis=1
+    ).reset_index()
+    html = beside.to_html(index=False, border=0, float_format="{:.2f}".format, na_rep="")
+    return f'<h3>Class by class</h3><div class="wide">{html}</div>'
 
 
 def _summary(study):
