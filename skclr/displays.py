@@ -264,7 +264,7 @@ class LRRangeDisplay:
 
     @staticmethod
     def _draw_boundary(ax, name, value):
-        """Mark a boundary, with its label where the curve is not: below a base_lr, above a max_lr."""
+        """Mark a boundary, its label where the curve is not: below a base_lr, above a max_lr."""
         left, right = np.log10(ax.get_xlim())
         room_on_the_left = (math.log10(value) - left) / (right - left) > 0.35
         if name == "base_lr":
@@ -487,6 +487,7 @@ class ScheduleDisplay:
         self._scale_rates(ax)
         ax.set_xlabel("iteration (updates)")
         ax.set_ylabel("learning rate")
+        _whole_numbers(ax.xaxis, 6)
         if grows:
             self._draw_batch_size(ax)
         self.epoch_axis_ = self._draw_epochs(ax)
@@ -518,7 +519,7 @@ class ScheduleDisplay:
             linewidth=1.8,
         )
         _label_sizes(twin, "y", self.batch_size)
-        twin.set_ylabel(r"batch size (samples, $\log_2$ scale, dashed)")
+        twin.set_ylabel("batch size (samples, dashed)")
         ax.set_ylabel("learning rate (solid)")
         self.axes_.append(twin)
 
@@ -590,8 +591,8 @@ class HistoryDisplay:
     lines_ : list of matplotlib Line2D
         The curves, dashed for training, solid for validation, the same colour for the same name.
         A curve that is all NaN is left out.
-    legend_ : matplotlib Legend
-        The legend.
+    legend_ : matplotlib Legend or None
+        The legend; None where nothing was drawn.
 
     Raises
     ------
@@ -712,12 +713,11 @@ class HistoryDisplay:
             for name, color in colors.items()
             if name is not None
         ]
-        drawn = {line.get_label().rpartition(", ")[2] for line in self.lines_}
-        color = _GREY if names else _BLUE
+        drawn = {line.get_linestyle() for line in self.lines_}
         parts = [
-            Line2D([], [], color=color, label=part, linestyle=style, linewidth=1.8)
+            Line2D([], [], color=_GREY if names else _BLUE, label=part, linestyle=style)
             for part, style in (("training", "--"), ("validation", "-"))
-            if part in drawn
+            if style in drawn
         ]
         self.legend_ = _legend(self.axes_, own, handles=names + parts)
         return self
@@ -974,14 +974,15 @@ def _legend(axes, own, handles=None):
     ax = axes[-1]
     figure = ax.figure
     ours = [legend for legend in figure.legends if legend.get_gid() == _LEGEND]
-    if not own and not ours:
-        if handles is None:
-            handles = _labelled(axes)
+    within = not own and not ours
+    if handles is None:
+        handles = _labelled(axes if within else figure.axes)
+    if not handles:
+        return None
+    if within:
         return ax.legend(handles=handles, loc="best")
     for legend in ours:  # a second display drawn into our figure
         legend.remove()
-    if handles is None:
-        handles = _labelled(figure.axes)
     longest = max(len(handle.get_label()) for handle in handles)
     n_columns = int(figure.get_figwidth() * 13 / (longest + 6))
     legend = figure.legend(
@@ -1006,10 +1007,10 @@ def _colors(n):
     return matplotlib.colormaps["viridis"](np.linspace(0, 0.92, n))
 
 
-def _whole_numbers(axis):
+def _whole_numbers(axis, n_ticks=8):
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(n_ticks, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def _label_sizes(ax, axis, sizes):

@@ -18,7 +18,8 @@ import pandas as pd
 import skorch
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.stats import median_abs_deviation
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import GradientNormClipping, ParamMapper
@@ -47,6 +48,7 @@ _ITERATIONS_PER_DECADE = 25
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
 _FEWEST_RATES = 10
 _SMOOTHING_DECADES = 0.1
+_SPIKE_WIDTH = 5
 _NOISE_FACTOR = 3.0  # a fall counts when it is this many standard deviations of the noise,
 _FALLEN = 0.03  # and this part of the whole drop
 _LEAST_DROP = 0.02  # a curve falls when it drops by this part of its level
@@ -655,14 +657,16 @@ def _falling_curve(lrs, losses):
         _warn(f"The sweep ended within its first {_FEWEST_RATES} rates: lower min_lr.")
         return None
     per_decade = (len(lrs) - 1) / math.log10(lrs[-1] / lrs[0])
-    smooth = gaussian_filter1d(mean, max(1.0, _SMOOTHING_DECADES * per_decade), mode="nearest")
-    head = max(_FEWEST_RATES // 2, len(smooth) // 10)
+    without_spikes = median_filter(mean, size=_SPIKE_WIDTH, mode="nearest")
+    width = max(1.0, _SMOOTHING_DECADES * per_decade)
+    smooth = gaussian_filter1d(without_spikes, width, mode="nearest")
+    head = _n_first(len(smooth))
     averaged = max(1.0, per_decade / 4)  # rates that the smoothing makes one of
     curve = _Curve(
         lrs,
         smooth,
         level=float(np.median(mean[:head])),
-        noise=float(np.std(mean[:head] - smooth[:head]) / math.sqrt(averaged)),
+        noise=float(median_abs_deviation(mean[:head], scale="normal") / math.sqrt(averaged)),
         lowest=int(np.argmin(smooth)),
         ended_early=ended_early,
     )
@@ -673,11 +677,16 @@ def _falling_curve(lrs, losses):
     return curve
 
 
+def _n_first(n):
+    """Return how many rates tell the level of the loss before it falls."""
+    return max(_FEWEST_RATES // 2, n // 20)
+
+
 def _fall(curve):
     margin = max(_NOISE_FACTOR * curve.noise, _FALLEN * curve.drop)
     above = np.flatnonzero(curve.losses[: curve.lowest + 1] >= curve.level - margin)
     first = int(above[-1]) + 1 if len(above) else 0
-    if first < len(curve.lrs) // 20:
+    if first < 2 * _n_first(len(curve.lrs)):
         _warn(f"The loss falls from the first rate, {curve.lrs[0]:.1e}, on: lower min_lr.")
         return None
     return float(curve.lrs[first])

@@ -1,0 +1,312 @@
+"""Rules on curves whose answer is known, and real sweeps."""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import skorch
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from torch import nn
+
+from skclr import CLRLeNetClassifier
+from skclr import range_test as rt
+from skclr.datasets import load_fashion_mnist_sample
+
+LRS = np.logspace(-7, 1, 201)
+
+
+def valley_curve(lrs=LRS, start=1e-4, lowest=0.1):
+    """Level at 2.3 up to `start`, a straight fall over log(lr) to 0.7 at `lowest`, then up."""
+    down = np.interp(np.log10(lrs), np.log10([start, lowest]), [2.3, 0.7])
+    return down + 4 * np.clip(np.log10(lrs / lowest), 0, None)
+
+
+def noisy(curve, sd, seed=0, n_repeats=3):
+    noise = np.random.RandomState(seed).normal(0, sd, (n_repeats, len(curve)))
+    return curve + noise
+
+
+@contextmanager
+def no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+# ---------------------------------------------------------------- rules with a source
+
+
+def test_steepest_finds_the_steepest_place_of_a_logistic_fall():
+    curve = 1 / (1 + (LRS / 1e-2) ** 2)
+    assert rt.steepest(LRS, curve) == pytest.approx(1e-2, rel=0.1)
+
+
+def test_steepest_measures_the_slope_over_the_logarithm_of_the_rate():
+    lrs = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    losses = np.array([3.0, 2.9, 2.0, 1.0, 0.9])  # over lr itself the first step is steepest
+    assert rt.steepest(lrs, losses) == 1e-2
+
+
+def test_minimum_and_a_tenth_of_it_leave_out_what_is_not_finite():
+    losses = valley_curve()
+    losses[-20:] = np.nan
+    losses[0] = -np.inf
+    assert rt.minimum(LRS, losses) == pytest.approx(0.1)
+    assert rt.minimum_tenth(LRS, losses) == pytest.approx(0.01)
+
+
+def test_valley_is_half_way_down_the_longest_fall():
+    falling = (LRS >= 1e-4 / 1.001) & (LRS <= 0.1 * 1.001)
+    lds = LRS[falling]
+    expected = lds[len(lds) // 3 + len(lds) // 6]
+    # fastai counts back from the end of the fall, one further than its length
+    assert rt.valley(LRS, valley_curve()) == pytest.approx(expected, rel=0.1)
+
+
+def test_valley_agrees_with_a_quadratic_search_for_the_longest_falling_subsequence():
+    losses = np.random.RandomState(3).rand(40)
+    lrs = np.logspace(-3, 0, 40)
+    lengths = [1] * 40
+    for i in range(1, 40):
+        for j in range(i):
+            if losses[i] < losses[j] and lengths[i] < lengths[j] + 1:
+                lengths[i] = lengths[j] + 1
+    end = int(np.argmax(lengths))
+    start = end - lengths[end]
+    third = (end - start) / 3
+    assert rt.valley(lrs, losses) == lrs[max(start + int(third) + int(third / 2), 0)]
+
+
+def test_slide_agrees_with_the_interval_moved_step_by_step():
+    bent = 2.3 - 0.01 * np.arange(len(LRS)) + 20 * np.clip(LRS - 0.3, 0, None) ** 2
+    right, left, answer = -1, -16, None
+    slopes = np.gradient(bent)
+    while left >= -len(bent) and abs(slopes[right] - slopes[left]) > 0.005:
+        answer = LRS[left]
+        right, left = right - 1, left - 1
+    assert answer is not None
+    assert rt.slide(LRS, bent) == pytest.approx(answer)
+
+
+@pytest.mark.parametrize("rule", [rt.steepest, rt.valley, rt.minimum, rt.minimum_tenth, rt.slide])
+def test_a_rule_has_no_answer_where_nothing_is_finite(rule):
+    assert rule(LRS, np.full(len(LRS), np.nan)) is None
+
+
+# ---------------------------------------------------------------- our pair
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.05])
+def test_the_pair_is_read_off_a_known_curve(sd):
+    losses = noisy(valley_curve(), sd)
+    with no_warning():
+        base, top = rt.first_fall(LRS, losses), rt.turning_point(LRS, losses)
+    assert 1e-4 / 2 < base < 1e-4 * 3
+    assert 0.05 < top < 0.15
+
+
+def test_the_pair_does_not_follow_one_spike_at_the_start():
+    losses = noisy(valley_curve(), 0.02)
+    losses[0, 3] += 5
+    losses[1, 8] -= 0.5
+    assert 1e-4 / 3 < rt.first_fall(LRS, losses) < 1e-4 * 3
+    assert 0.05 < rt.turning_point(LRS, losses) < 0.15
+
+
+def test_the_pair_does_not_move_by_more_than_a_factor_of_two_with_the_noise():
+    tops = [rt.turning_point(LRS, noisy(valley_curve(), 0.08, seed)) for seed in range(10)]
+    assert max(tops) / min(tops) < 2
+
+
+def test_a_sweep_that_ended_early_counts_as_turned_up():
+    losses = noisy(valley_curve(), 0.02)
+    losses[:, LRS > 0.15] = np.nan
+    losses[1, LRS > 0.13] = np.nan
+    with no_warning():
+        top = rt.turning_point(LRS, losses)
+    assert 0.04 < top <= 0.13
+
+
+def test_a_flat_curve_gives_a_warning_and_no_number():
+    losses = noisy(np.full(len(LRS), 2.3), 0.05)
+    for rule in (rt.first_fall, rt.turning_point):
+        with pytest.warns(rt.RangeTestWarning, match="never falls.*raise max_lr"):
+            assert rule(LRS, losses) is None
+
+
+def test_a_curve_that_only_falls_has_a_base_lr_and_no_max_lr():
+    lrs = LRS[LRS < 0.09]
+    losses = noisy(valley_curve(lrs), 0.02)
+    with no_warning():
+        assert rt.first_fall(lrs, losses) is not None
+    with pytest.warns(rt.RangeTestWarning, match="does not turn up again.*raise max_lr"):
+        assert rt.turning_point(lrs, losses) is None
+
+
+def test_a_curve_that_falls_at_once_has_no_base_lr():
+    lrs = LRS[LRS > 1e-3]
+    losses = noisy(valley_curve(lrs), 0.01)
+    with pytest.warns(rt.RangeTestWarning, match="from the first rate.*lower min_lr"):
+        assert rt.first_fall(lrs, losses) is None
+    with no_warning():
+        assert 0.05 < rt.turning_point(lrs, losses) < 0.15
+
+
+def test_a_sweep_that_blew_up_at_once_is_told_to_begin_lower():
+    losses = np.full((3, len(LRS)), np.nan)
+    losses[:, :4] = 2.3
+    with pytest.warns(rt.RangeTestWarning, match="first 10 rates: lower min_lr"):
+        assert rt.turning_point(LRS, losses) is None
+
+
+# ---------------------------------------------------------------- real sweeps
+
+
+@pytest.fixture(scope="module")
+def images():
+    X, y = load_fashion_mnist_sample(return_X_y=True)
+    return X[:1500], y[:1500]
+
+
+@pytest.fixture(scope="module")
+def result(images):
+    return rt.lr_range_test(CLRLeNetClassifier(), *images, random_state=0)
+
+
+@pytest.mark.slow
+def test_a_real_sweep_finds_the_rates_that_train_lenet(result):
+    assert 1e-5 < result.base_lr < 1e-2
+    assert 0.02 < result.max_lr < 0.3
+    assert result.suggestions["turning_point"] == result.max_lr
+    assert set(result.suggestions) == {
+        "steepest", "valley", "minimum", "minimum_tenth", "slide", "first_fall", "turning_point",
+    }  # fmt: skip
+
+
+def test_a_result_has_a_row_for_each_repeat_and_rate(result):
+    assert result.lrs.shape == (200,)
+    assert result.losses.shape == result.smoothed.shape == (3, 200)
+    frame = result.to_frame()
+    assert list(frame.columns) == ["repeat", "lr", "loss", "smoothed_loss"]
+    assert len(frame) == 600
+    assert np.isnan(result.losses[:, -1]).all()  # 10 is too much for any repeat
+
+
+def test_the_answer_does_not_depend_on_the_number_of_jobs(result, images):
+    again = rt.lr_range_test(CLRLeNetClassifier(), *images, random_state=0, n_jobs=2)
+    np.testing.assert_array_equal(again.losses, result.losses)
+    assert again.suggestions == result.suggestions
+
+
+def test_the_estimator_is_left_as_it_was(images):
+    clf = CLRLeNetClassifier(max_epochs=1, random_state=0).fit(*images)
+    params = clf.get_params()
+    weights = {name: value.clone() for name, value in clf.module_.state_dict().items()}
+    history = clf.history_.to_list()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    rt.lr_range_test(clf, *images, n_iter=30, n_repeats=1, min_lr=1e-4, random_state=0)
+    assert clf.get_params(deep=False).items() <= params.items()
+    assert clf.history_.to_list() == history
+    for name, value in clf.module_.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+
+
+def test_any_skorch_classifier_is_swept_with_all_its_parameter_groups(images):
+    X, y = images
+    X = (X.reshape(len(X), -1) / 255).astype("float32")
+    net = skorch.NeuralNetClassifier(
+        nn.Sequential(nn.Linear(784, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 10)),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        optimizer__param_groups=[("0.*", {"weight_decay": 1e-4})],
+        batch_size=128,
+    )
+    result = rt.lr_range_test(net, X, y, n_repeats=2, random_state=0)
+    assert 1e-4 < result.max_lr < 0.3
+    assert not net.initialized_
+
+
+def test_a_set_smaller_than_the_sweep_is_gone_round(images):
+    X, y = images
+    result = rt.lr_range_test(
+        CLRLeNetClassifier(), X[:100], y[:100], n_iter=60, n_repeats=1, max_lr=0.1, random_state=0
+    )
+    assert np.isfinite(result.losses).all()
+
+
+def test_the_sweep_can_be_linear(images):
+    result = rt.lr_range_test(
+        CLRLeNetClassifier(), *images, mode="linear", min_lr=1e-4, max_lr=0.1, n_iter=50,
+        n_repeats=1, random_state=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(result.lrs, np.linspace(1e-4, 0.1, 50))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"min_lr": 1.0, "max_lr": 0.1},
+        {"min_lr": -1.0},
+        {"max_lr": np.inf},
+        {"n_iter": 1},
+        {"n_repeats": 0},
+        {"mode": "cubic"},
+    ],
+)
+def test_bad_parameters_are_answered_before_any_sweep(bad, images, monkeypatch):
+    monkeypatch.setattr(rt, "_sweep", lambda *args: pytest.fail("a sweep was made"))
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        rt.lr_range_test(CLRLeNetClassifier(), *images, **bad)
+
+
+def test_only_a_skorch_net_can_be_swept(images):
+    with pytest.raises(TypeError, match="skorch net"):
+        rt.lr_range_test(MinMaxScaler(), *images)
+
+
+# ---------------------------------------------------------------- candidates
+
+
+@pytest.mark.slow
+def test_candidates_find_the_best_of_a_few_rates_and_survive_one_that_diverges(images):
+    clf = CLRLeNetClassifier(standardize=False)
+    lrs = [1e-8, 1e-3, 0.05, 1e8]
+    result = rt.lr_candidates_test(clf, *images, lrs=lrs, epochs=2, random_state=0)
+    X = images[0] / 255.0
+    scaled = rt.lr_candidates_test(clf, X, images[1], lrs=lrs, epochs=2, random_state=0, n_jobs=2)
+    assert scaled.max_lr == 0.05
+    assert scaled.losses[0, 0] == pytest.approx(np.log(10), abs=0.15)
+    assert scaled.losses[0, 3] > 100 or np.isnan(scaled.losses[0, 3])
+    assert result.losses.shape == (1, 4)
+
+
+def test_a_candidate_is_the_last_epochs_loss_of_a_plain_training_at_that_rate(images):
+    result = rt.lr_candidates_test(
+        CLRLeNetClassifier(), *images, lrs=[0.01, 0.02], epochs=2, random_state=5
+    )
+    (seed,) = np.random.RandomState(5).randint(2**31, size=1)
+    alone = CLRLeNetClassifier(
+        schedule="constant", max_lr=0.02, max_epochs=2, random_state=int(seed)
+    ).fit(*images)
+    assert result.losses[0, 1] == pytest.approx(alone.history_frame()["train_loss"].iloc[-1])
+
+
+def test_candidates_must_be_numbers_above_zero(images):
+    for lrs in ([0.1], [0.0, 0.1], [0.1, np.nan]):
+        with pytest.raises(ValueError, match="lrs must be two or more"):
+            rt.lr_candidates_test(CLRLeNetClassifier(), *images, lrs=lrs)
+
+
+def test_a_clone_and_a_pipeline_take_the_measured_range(images, result):
+    clf = clone(CLRLeNetClassifier(max_epochs=1, random_state=0)).set_params(
+        base_lr=result.base_lr, max_lr=result.max_lr
+    )
+    X, y = images
+    pipeline = make_pipeline(MinMaxScaler(), clf).fit(X.reshape(len(X), -1), y)
+    assert pipeline[-1].history_frame("batch")["lr"].max() <= result.max_lr
