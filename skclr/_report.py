@@ -87,7 +87,6 @@ def _draw_schedule(study):
         iterations_per_epoch=int((rates["epoch"] == 1).sum()),
         name="CLR between the measured boundaries",
     ).plot()
-    display.ax_.set_yscale("linear")  # the triangles are straight there
     return display.figure_
 
 

@@ -373,7 +373,7 @@ def test_a_schedule_is_the_rate_against_the_iteration():
 @pytest.mark.parametrize(
     ("lowest", "scale"), [(0.1, "linear"), (0.001, "linear"), (0.0009, "log"), (1e-6, "log")]
 )
-def test_the_rate_is_on_a_logarithmic_axis_beyond_two_decades(lowest, scale):
+def test_the_rate_is_on_a_logarithmic_axis_where_most_of_it_is_below_a_hundredth(lowest, scale):
     display = ScheduleDisplay(range(3), [lowest, 0.1, lowest]).plot()
     assert display.ax_.get_yscale() == scale
 
