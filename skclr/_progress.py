@@ -46,9 +46,9 @@ class Ticker(Callback):
 
 
 class Progress:
-    """A bar that moves with the ticks in a file."""
+    """A bar that moves with the ticks in a file; without a bar, nothing."""
 
-    def __init__(self, bar: tqdm, path: str):
+    def __init__(self, bar: tqdm | None = None, path: str | None = None):
         self._bar = bar
         self._path = path
         self._read = 0
@@ -59,9 +59,10 @@ class Progress:
 
     def stage(self, name: str, begins_at: float) -> None:
         """Name what is being done from here on; what came before may have ended early."""
-        self.look()
-        self._bar.set_description(name)
-        self._bar.update(max(0, begins_at - self._bar.n))
+        if self._bar is not None:
+            self.look()
+            self._bar.set_description(name)
+            self._bar.update(max(0, begins_at - self._bar.n))
 
     def look(self) -> None:
         """Move the bar to where the trainings are."""
@@ -74,14 +75,18 @@ class Progress:
 
 
 @contextmanager
-def progress(total: float, *, show: bool = True) -> Iterator[Progress]:
-    """Show a bar of so many epochs on stderr, with the time left."""
+def progress(total: float, unit: str = "epochs", *, show: bool = True) -> Iterator[Progress]:
+    """Show a bar of so many units on stderr, with the time left."""
+    if not show:
+        yield Progress()
+        return
     handle, path = tempfile.mkstemp(prefix="skclr-progress-")
     os.close(handle)
     done = threading.Event()
-    shape = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} epochs [{elapsed}<{remaining}]"
+    counted = f"{{n:.0f}}/{{total:.0f}} {unit} [{{elapsed}}<{{remaining}}]"
+    shape = "{desc}{percentage:3.0f}%|{bar}| " + counted
     pause = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
-    with tqdm(total=total, disable=not show, bar_format=shape, mininterval=pause) as bar:
+    with tqdm(total=total, bar_format=shape, mininterval=pause) as bar:
         shown = Progress(bar, path)
 
         def watch():

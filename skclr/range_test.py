@@ -24,7 +24,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import GradientNormClipping, ParamMapper
 
-from skclr._progress import Ticker
+from skclr._progress import Ticker, progress
 from skclr._random import isolated_generators, one_thread
 from skclr.callbacks import LRRangeTest, LRSchedule, StopTraining
 from skclr.classifier import CLRLeNetClassifier, DivergenceError
@@ -151,6 +151,7 @@ def lr_range_test(
     mode: str = "exp",
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> LRRangeResult:
     """Sweep the learning rate upwards on clones of an estimator, and read off its range.
 
@@ -173,6 +174,8 @@ def lr_range_test(
         Determines the seeds of the sweeps.
     n_jobs : int or None, default=None
         Sweeps at the same time, as in joblib; the answer does not depend on it.
+    verbose : int, default=0
+        Whether progress is shown on stderr.
 
     Returns
     -------
@@ -215,10 +218,12 @@ def lr_range_test(
     n_iter = n_iter or max(100, round(decades * _ITERATIONS_PER_DECADE))
     sweep = LRRangeTest(min_lr=min_lr, max_lr=max_lr, n_iter=n_iter, mode=mode)
     sweep._check()
-    runs = Parallel(n_jobs=n_jobs)(
-        delayed(_sweep)(estimator, clone(sweep), X, y, seed)
-        for seed in _seeds(random_state, n_repeats)
-    )
+    with progress(n_repeats, "sweeps", show=bool(verbose)) as bar:
+        watched = [sweep, bar.ticker(per_epoch=0, per_training=1)]
+        runs = Parallel(n_jobs=n_jobs)(
+            delayed(_sweep)(estimator, *map(clone, watched), X, y, seed)
+            for seed in _seeds(random_state, n_repeats)
+        )
     lrs = np.geomspace(min_lr, max_lr, n_iter)
     if mode == "linear":
         lrs = np.linspace(min_lr, max_lr, n_iter)
@@ -241,6 +246,7 @@ def lr_candidates_test(
     epochs: int = 5,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> LRRangeResult:
     """Train a fresh model with each of a few fixed learning rates.
 
@@ -259,6 +265,8 @@ def lr_candidates_test(
         Determines initial weights and order of samples, the same for all rates.
     n_jobs : int or None, default=None
         Models trained at the same time, as in joblib; the answer does not depend on it.
+    verbose : int, default=0
+        Whether progress is shown on stderr.
 
     Returns
     -------
@@ -289,9 +297,10 @@ def lr_candidates_test(
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
     (seed,) = _seeds(random_state, 1)
-    losses = Parallel(n_jobs=n_jobs)(
-        delayed(_train_at)(estimator, float(lr), epochs, X, y, seed) for lr in lrs
-    )
+    with progress(epochs * len(lrs), show=bool(verbose)) as bar:
+        losses = Parallel(n_jobs=n_jobs)(
+            delayed(_train_at)(estimator, float(lr), bar.ticker(), epochs, X, y, seed) for lr in lrs
+        )
     losses = np.array([losses])
     if np.isnan(losses).all():
         raise ValueError("Training diverged at every rate; give lower ones.")
@@ -305,18 +314,20 @@ def lr_candidates_test(
     )
 
 
-def _sweep(estimator, sweep, X, y, seed):
-    net = _fit_with(estimator, [("range_test", sweep)], sweep.n_iter, X, y, seed)
+def _sweep(estimator, sweep, ticker, X, y, seed):
+    callbacks = [("range_test", sweep), ("progress", ticker)]
+    net = _fit_with(estimator, callbacks, sweep.n_iter, X, y, seed)
     sweep = dict(net.callbacks_)["range_test"]
     if sweep.stopped_ is None:  # a plain skorch net takes an interrupt for the end of training
         raise KeyboardInterrupt
     return sweep.losses_, sweep.smoothed_losses_
 
 
-def _train_at(estimator, lr, epochs, X, y, seed):
+def _train_at(estimator, lr, ticker, epochs, X, y, seed):
     constant = LRSchedule(partial(_always, lr))
+    callbacks = [("range_test", constant), ("progress", ticker), _StopNotFinite]
     try:
-        net = _fit_with(estimator, [("range_test", constant), _StopNotFinite], epochs, X, y, seed)
+        net = _fit_with(estimator, callbacks, epochs, X, y, seed)
     except DivergenceError:
         return math.nan
     losses = [row["train_loss"] for row in net.history[-1]["batches"] if "train_loss" in row]
