@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -59,6 +60,7 @@ _SCHEDULES = (
 )
 _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
+_AUTO = "auto"
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
 _PIECE = 256  # samples whose activations in LeNet-5 fit in a processor's cache
 _BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
@@ -126,8 +128,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
         `base_lr`), ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
         ``iteration -> learning rate``.
-    base_lr, max_lr : float, default=0.001 and 0.1
-        The boundaries of the learning rate.
+    base_lr, max_lr : float or "auto", default=0.001 and 0.1
+        The boundaries of the learning rate. ``"auto"`` has them measured by
+        :func:`skclr.lr_range_test` on the training data before the training, in 600 updates.
     step_size : float, default=2.5
         Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
         ``"lr_halving"`` the epochs between halvings.
@@ -195,6 +198,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         Channels, height and width of the images seen by `fit`.
     pixel_mean_, pixel_std_ : ndarray of shape (channels,) or None
         What standardizes the pixels; None with ``standardize=False``.
+    base_lr_, max_lr_ : float
+        The boundaries that were used.
+    lr_range_ : LRRangeResult
+        The range test, where a boundary is ``"auto"``.
     history_ : skorch.history.History
         All that was recorded; see `history_frame`.
     module_ : torch.nn.Module
@@ -240,8 +247,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     _parameter_constraints: dict = {
         "module": [callable],
         "schedule": [StrOptions(set(_SCHEDULES)), callable],
-        "base_lr": [Interval(Real, 0, np.inf, closed="neither")],
-        "max_lr": [Interval(Real, 0, np.inf, closed="neither")],
+        "base_lr": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"})],
+        "max_lr": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"})],
         "step_size": [Interval(Real, 0, np.inf, closed="neither")],
         "gamma": [Interval(Real, 0, 1, closed="right")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -283,8 +290,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         module: type | nn.Module = LeNet5,
         *,
         schedule: str | Callable[[int], float] = "exp_range",
-        base_lr: float = 1e-3,
-        max_lr: float = 0.1,
+        base_lr: float | str = 1e-3,
+        max_lr: float | str = 0.1,
         step_size: float = 2.5,
         gamma: float = 0.9998,
         batch_size: int = 64,
@@ -412,11 +419,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         )
         schedule = self.schedule
         both = isinstance(schedule, str) and schedule in _WITH_BOTH_BOUNDARIES
-        if both and self.base_lr >= self.max_lr:
-            raise ValueError(
-                f"base_lr must be below max_lr, got base_lr={self.base_lr!r} and "
-                f"max_lr={self.max_lr!r}."
-            )
+        if both and _AUTO not in (self.base_lr, self.max_lr):
+            _check_boundaries(self.base_lr, self.max_lr)
         if schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
             raise ValueError(
                 "max_batch_size must be at least batch_size, got "
@@ -510,9 +514,42 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 self.pixel_mean_, self.pixel_std_ = (
                     pixel_statistics(images, indices) if self.standardize else (None, None)
                 )
+            self._settle_boundaries(train, measure=cold)
+            if cold:
                 self.initialize()
             self._run(_Split(train, valid))
         return self
+
+    def _settle_boundaries(self, train, measure):
+        """Set `base_lr_` and `max_lr_`, measured where they are "auto"."""
+        given = {"base_lr": self.base_lr, "max_lr": self.max_lr}
+        if measure and _AUTO in given.values() and not callable(self.schedule):
+            self.lr_range_ = self._measured_range(train)
+        for name, value in given.items():
+            if value == _AUTO:
+                value = getattr(getattr(self, "lr_range_", None), name, None)
+            setattr(self, f"{name}_", value)
+        if self.schedule in _WITH_BOTH_BOUNDARIES:
+            _check_boundaries(self.base_lr_, self.max_lr_)
+
+    def _measured_range(self, train):
+        from skclr.range_test import RangeTestWarning, lr_range_test
+
+        whole, indices = (
+            (train.dataset, train.indices) if isinstance(train, Subset) else (train, slice(None))
+        )
+        images, targets = whole[indices]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RangeTestWarning)
+            try:
+                return lr_range_test(
+                    self, images.numpy(), targets.numpy(), random_state=_drawn_seed()
+                )
+            except RangeTestWarning as warning:
+                raise ValueError(
+                    f"No range of the learning rate could be measured; give base_lr and max_lr as "
+                    f"numbers, or look at lr_range_test. {warning}"
+                ) from None
 
     def _run(self, split):
         self.notify("on_train_begin", X=split.train, y=None)
@@ -555,7 +592,16 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     @property
     def lr(self) -> float:
         """The learning rate that the optimizer is built with; the schedule takes over from it."""
-        return self.max_lr
+        return self._boundary("max_lr")
+
+    def _boundary(self, name):
+        """Return a boundary as a number; before any training, the one that was given."""
+        value = getattr(self, f"{name}_", None)
+        if value is None:
+            value = getattr(self, name)
+        if value == _AUTO:
+            raise ValueError(f"{name}='auto' is measured in fit, and this net has not been fitted.")
+        return value
 
     def get_params_for(self, prefix: str) -> dict:
         """Collect the parameters of a part of the net, those from the data included."""
@@ -604,23 +650,24 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return [*self._schedule_callbacks(), *own]
 
     def _schedule_callbacks(self):
-        schedule = self.schedule
+        schedule, step_size = self.schedule, self.step_size
         if callable(schedule):
             return [("lr_schedule", LRSchedule(schedule))]
-        if schedule == "one_cycle":
-            return [("lr_schedule", OneCycleLR(self.max_lr, div_factor=self.max_lr / self.base_lr))]
-        if schedule == "lr_halving":
-            return [("lr_schedule", LRHalving(self.max_lr, self.step_size, self.base_lr))]
+        top = self._boundary("max_lr")
         if schedule in ("constant", "batch_doubling"):
-            constant = LRSchedule(partial(_constant, self.max_lr))
+            constant = LRSchedule(partial(_constant, top))
             if schedule == "constant":
                 return [("lr_schedule", constant)]
             doubling = BatchDoubling(
-                self.batch_size, every=self.step_size, max_batch_size=self.max_batch_size
+                self.batch_size, every=step_size, max_batch_size=self.max_batch_size
             )
             return [("batch_schedule", doubling), ("lr_schedule", constant)]
-        cyclic = CyclicLR(schedule, self.base_lr, self.max_lr, self.step_size, gamma=self.gamma)
-        return [("lr_schedule", cyclic)]
+        base = self._boundary("base_lr")
+        if schedule == "one_cycle":
+            return [("lr_schedule", OneCycleLR(top, div_factor=top / base))]
+        if schedule == "lr_halving":
+            return [("lr_schedule", LRHalving(top, step_size, base))]
+        return [("lr_schedule", CyclicLR(schedule, base, top, step_size, gamma=self.gamma))]
 
     def _initialize_callbacks(self):
         with self._current_init_context("callbacks"):
@@ -1027,6 +1074,13 @@ class _DivergenceGuard(Callback):
             raise DivergenceError(
                 net.history[-1]["epoch"], iteration, row["event_lr"], row["train_loss"]
             )
+
+
+def _check_boundaries(base_lr, max_lr):
+    if base_lr >= max_lr:
+        raise ValueError(
+            f"base_lr must be below max_lr, got base_lr={base_lr!r} and max_lr={max_lr!r}."
+        )
 
 
 def _read_metadata(data, name):

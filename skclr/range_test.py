@@ -364,7 +364,13 @@ def _fit_with(estimator, callbacks, max_epochs, X, y, seed):
         callbacks=[*own, *callbacks], max_epochs=max_epochs, verbose=0, warm_start=False
     )
     if isinstance(net, CLRLeNetClassifier):
-        net.set_params(schedule=_unchanging, validation_fraction=None, random_state=seed)
+        net.set_params(
+            schedule=_unchanging,
+            base_lr=1e-3,
+            max_lr=0.1,
+            validation_fraction=None,
+            random_state=seed,
+        )
     else:
         net.set_params(train_split=None)
     with isolated_generators(seed, device=net.device), one_thread():
