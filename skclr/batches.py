@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,8 @@ class BatchIterator:
         generator: torch.Generator | None = None,
         drop_last: bool = False,
     ):
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size!r}.")
+        if not (isinstance(batch_size, Integral) and batch_size >= 1):
+            raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
         whole, indices = dataset, None
         while isinstance(whole, Subset):
             own = np.asarray(whole.indices)

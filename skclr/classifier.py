@@ -421,6 +421,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         both = isinstance(schedule, str) and schedule in _WITH_BOTH_BOUNDARIES
         if both and _AUTO not in (self.base_lr, self.max_lr):
             _check_boundaries(self.base_lr, self.max_lr)
+        _check_device(self.device)
+        for item in self.callbacks if isinstance(self.callbacks, list) else []:
+            _check_callback(item)
         if schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
             raise ValueError(
                 "max_batch_size must be at least batch_size, got "
@@ -1074,6 +1077,26 @@ class _DivergenceGuard(Callback):
             raise DivergenceError(
                 net.history[-1]["epoch"], iteration, row["event_lr"], row["train_loss"]
             )
+
+
+def _check_device(device):
+    try:
+        kind = torch.device(device or "cpu").type
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is none that torch knows: {error}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
+
+
+def _check_callback(item):
+    callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+    if callback is None or isinstance(callback, Callback):
+        return
+    if not (isinstance(callback, type) and issubclass(callback, Callback)):
+        raise ValueError(
+            "callbacks must hold skorch callbacks, or pairs of a name and a callback, "
+            f"got {item!r}."
+        )
 
 
 def _check_boundaries(base_lr, max_lr):
