@@ -47,13 +47,15 @@ _ITERATIONS_PER_DECADE = 25
 # these change what an update does, or only watch
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
 _FEWEST_RATES = 10
-_SMOOTHING_DECADES = 0.1
 _SPIKE_WIDTH = 5
+_HEIGHT = 0.3  # a loss counts at most as this part above its level: what diverged tells no more
+_SMOOTHING_DECADES = 0.1
 _NOISE_FACTOR = 3.0  # a fall counts when it is this many standard deviations of the noise,
 _FALLEN = 0.03  # and this part of the whole drop
-_LEAST_DROP = 0.02  # a curve falls when it drops by this part of its level
-_FLOOR = 0.05  # the floor of the curve: within this part of the drop above its lowest point
-_RISEN = 0.15  # it turns up when it rises by this part of the drop
+_LEAST_DROP = 0.05  # a curve falls when it drops by this part of its level
+_TURN_SMOOTHING_DECADES = 0.3  # wider than the bumps of a loss that falls on behind them
+_FLOORS = (0.05, 0.1, 0.2)  # parts of the drop above the lowest point where it turns up
+_SAFETY = 1.5
 
 
 class RangeTestWarning(UserWarning):
@@ -602,7 +604,11 @@ def first_fall(lrs: ArrayLike, losses: ArrayLike) -> float | None:
 
 
 def turning_point(lrs: ArrayLike, losses: ArrayLike) -> float | None:
-    """Return the middle of the floor of the curve, safely below where it turns up: `max_lr`.
+    """Return the rate safely below where the loss turns up for good: `max_lr`.
+
+    The curve is the median of the repeats, smoothed over 0.3 decades. It turns up where it is last
+    within 5, 10 and 20 % of its drop above its lowest point (the geometric mean of the three); the
+    answer is that rate divided by 1.5.
 
     Parameters
     ----------
@@ -626,7 +632,7 @@ def turning_point(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     >>> import numpy as np
     >>> from skclr.range_test import turning_point
     >>> lrs = np.logspace(-5, 1, 120)
-    >>> 0.08 < turning_point(lrs, 1 + np.minimum(np.log10(lrs / 0.1) ** 2, 3)) < 0.12
+    >>> 0.1 < turning_point(lrs, 1 + np.minimum(np.log10(lrs / 0.1) ** 2, 3)) < 0.4
     True
     """
     curve = _falling_curve(lrs, losses)
@@ -651,44 +657,46 @@ def _mean_curve(lrs, losses):
 
 
 class _Curve(NamedTuple):
-    """A loss curve that falls: the mean of the repeats, smoothed to both sides."""
+    """A loss curve that falls: the median of the repeats, spikes removed and its height limited."""
 
     lrs: np.ndarray
     losses: np.ndarray
     level: float  # before it falls
-    noise: float  # of the smoothed curve, a standard deviation
-    lowest: int
+    noise: float  # a standard deviation, from rate to rate
     ended_early: bool
 
     @property
-    def drop(self) -> float:
-        return self.level - self.losses[self.lowest]
+    def per_decade(self) -> float:
+        return (len(self.lrs) - 1) / math.log10(self.lrs[-1] / self.lrs[0])
+
+    def smoothed(self, decades: float) -> np.ndarray:
+        """Return the curve, smoothed to both sides over so many decades."""
+        return gaussian_filter1d(self.losses, max(1.0, decades * self.per_decade), mode="nearest")
 
 
 def _falling_curve(lrs, losses):
     """Return the curve, or None with a warning where it never falls."""
-    all_lrs = np.asarray(lrs, dtype=float)
-    lrs, mean = _mean_curve(all_lrs, losses)
-    ended_early = len(lrs) < len(all_lrs)
-    if len(lrs) < _FEWEST_RATES:
+    lrs = np.asarray(lrs, dtype=float)
+    losses = np.atleast_2d(np.asarray(losses, dtype=float))
+    lasted = np.isfinite(losses).cumprod(axis=1).astype(bool)
+    n_lasted = int(np.median(lasted.sum(axis=1)))
+    if n_lasted < _FEWEST_RATES:
         _warn(f"The sweep ended within its first {_FEWEST_RATES} rates: lower min_lr.")
         return None
-    per_decade = (len(lrs) - 1) / math.log10(lrs[-1] / lrs[0])
-    without_spikes = median_filter(mean, size=_SPIKE_WIDTH, mode="nearest")
-    width = max(1.0, _SMOOTHING_DECADES * per_decade)
-    smooth = gaussian_filter1d(without_spikes, width, mode="nearest")
-    head = _n_first(len(smooth))
-    averaged = max(1.0, per_decade / 4)  # rates that the smoothing makes one of
+    middle = np.median(np.where(lasted, losses, np.inf), axis=0)
+    head = _n_first(len(lrs))
+    level = float(np.median(middle[:head]))
+    limited = np.minimum(middle, level + _HEIGHT * abs(level))
     curve = _Curve(
         lrs,
-        smooth,
-        level=float(np.median(mean[:head])),
-        noise=float(median_abs_deviation(mean[:head], scale="normal") / math.sqrt(averaged)),
-        lowest=int(np.argmin(smooth)),
-        ended_early=ended_early,
+        median_filter(limited, size=_SPIKE_WIDTH, mode="nearest"),
+        level=level,
+        noise=float(median_abs_deviation(limited[:head], scale="normal")),
+        ended_early=not lasted.all(),
     )
-    if curve.drop <= max(_NOISE_FACTOR * curve.noise, _LEAST_DROP * abs(curve.level)):
-        advice = "lower min_lr" if ended_early else "raise max_lr"
+    drop = level - curve.smoothed(_SMOOTHING_DECADES).min()
+    if drop <= max(_NOISE_FACTOR * _noise_left(curve), _LEAST_DROP * abs(level)):
+        advice = "lower min_lr" if curve.ended_early else "raise max_lr"
         _warn(f"The loss never falls between {lrs[0]:.1e} and {lrs[-1]:.1e}: {advice}.")
         return None
     return curve
@@ -699,9 +707,17 @@ def _n_first(n):
     return max(_FEWEST_RATES // 2, n // 20)
 
 
+def _noise_left(curve):
+    """Return the noise of the smoothed curve, each of whose points is a mean of several."""
+    n_averaged = 2 * math.sqrt(math.pi) * _SMOOTHING_DECADES * curve.per_decade
+    return curve.noise / math.sqrt(max(1.0, n_averaged))
+
+
 def _fall(curve):
-    margin = max(_NOISE_FACTOR * curve.noise, _FALLEN * curve.drop)
-    above = np.flatnonzero(curve.losses[: curve.lowest + 1] >= curve.level - margin)
+    losses = curve.smoothed(_SMOOTHING_DECADES)
+    lowest = int(np.argmin(losses))
+    margin = max(_NOISE_FACTOR * _noise_left(curve), _FALLEN * (curve.level - losses[lowest]))
+    above = np.flatnonzero(losses[: lowest + 1] >= curve.level - margin)
     first = int(above[-1]) + 1 if len(above) else 0
     if first < 2 * _n_first(len(curve.lrs)):
         _warn(f"The loss falls from the first rate, {curve.lrs[0]:.1e}, on: lower min_lr.")
@@ -710,15 +726,14 @@ def _fall(curve):
 
 
 def _turn(curve):
-    losses, lowest = curve.losses, curve.lowest
-    if not curve.ended_early and losses[lowest:].max() < losses[lowest] + _RISEN * curve.drop:
+    losses = curve.smoothed(_TURN_SMOOTHING_DECADES)
+    lowest = int(np.argmin(losses))
+    drop = curve.level - losses[lowest]
+    if losses[lowest:].max() < losses[lowest] + max(_FLOORS) * drop:
         _warn(f"The loss does not turn up again by {curve.lrs[-1]:.1e}: raise max_lr.")
         return None
-    high = losses > losses[lowest] + _FLOOR * curve.drop
-    left, right = np.flatnonzero(high[:lowest]), np.flatnonzero(high[lowest:])
-    first = left[-1] + 1 if len(left) else 0
-    last = lowest + right[0] - 1 if len(right) else len(losses) - 1
-    return float(np.sqrt(curve.lrs[first] * curve.lrs[last]))
+    last = [np.flatnonzero(losses <= losses[lowest] + part * drop)[-1] for part in _FLOORS]
+    return float(np.exp(np.log(curve.lrs[last]).mean()) / _SAFETY)
 
 
 def _warn(message):
