@@ -25,7 +25,7 @@ _TORCH_DTYPES = frozenset(  # what torch.from_numpy takes in every supported ver
 _WIDE_DTYPES = (torch.int32, torch.int64, torch.float64)  # float32 would cut their digits
 
 
-class ImageDataset(Dataset):
+class ImageDataset(skorch.dataset.Dataset):
     """Images and class indices, to be indexed by whole batches.
 
     Parameters
@@ -34,6 +34,13 @@ class ImageDataset(Dataset):
         In any real dtype; a memory map stays on disk.
     targets : ndarray of int64 of shape (n_samples,) or None, default=None
         Class indices. None: zeros take their place in each batch.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        The label of each index.
+
+    Attributes
+    ----------
+    X, y : ndarray
+        Images and labels, where skorch's scoring callbacks look for them.
 
     Examples
     --------
@@ -45,9 +52,23 @@ class ImageDataset(Dataset):
     (torch.Size([2, 1, 28, 28]), [4, 0])
     """
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray | None = None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        targets: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
+    ):
         self.images = images
         self.targets = targets
+        self.classes = classes
+
+    @property
+    def X(self) -> np.ndarray:  # noqa: D102
+        return self.images
+
+    @property
+    def y(self) -> np.ndarray | None:  # noqa: D102
+        return self.targets if self.classes is None else self.classes[self.targets]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -140,8 +161,13 @@ class BatchIterator:
             order = drawn if order is None else order[drawn]
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             batch = slice(start, start + self.batch_size)
-            x, y = self._whole[batch if order is None else order[batch]]
-            yield _as_tensor(x), _as_tensor(y)
+            yield self._fetch(batch if order is None else order[batch])
+
+    def _fetch(self, index):
+        x, y = map(_as_tensor, self._whole[index])
+        if getattr(self._whole, "y", y) is None and not isinstance(self._whole, ImageDataset):
+            y = y.expand(len(x), 1)  # skorch has a single zero for targets that there are not
+        return x, y
 
 
 class ImagePreparation:
@@ -198,7 +224,7 @@ class ImagePreparation:
 
     def _standardize(self, images):
         if self.mean is None:
-            return images.to(torch.float32)
+            return images.to(torch.float32, copy=True)
         dtype = torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32
         mean = self.mean.to(images.device, dtype)
         centred = images.to(dtype) - mean
@@ -250,6 +276,8 @@ def pixel_statistics(
     mean = total(lambda values: values) / n_pixels
     centre = mean[:, np.newaxis]
     std = np.sqrt(total(lambda values: (values - centre) ** 2) / n_pixels)
+    if not (np.isfinite(mean) & np.isfinite(std)).all():
+        raise ValueError("X has values too large for a mean and a standard deviation in float64.")
     return mean, np.where(std > 10 * np.finfo(np.float64).eps * np.abs(mean), std, 1.0)
 
 

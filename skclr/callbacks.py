@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _RATES_AT_ONCE = 512
+_LARGEST_RATE = np.finfo(np.float32).max
 _POLICIES = {
     "triangular": schedules.triangular,
     "triangular2": schedules.triangular2,
@@ -134,6 +137,8 @@ class LRSchedule(Callback):
 
     @staticmethod
     def _set_rate(net, rate):
+        if np.max(rate) > _LARGEST_RATE:
+            raise ValueError(f"The learning rate {rate:.3g} is too large for float32.")
         groups = net.optimizer_.param_groups
         rates = [rate] * len(groups) if np.ndim(rate) == 0 else rate
         for group, value in zip(groups, rates, strict=True):
@@ -160,8 +165,11 @@ class _TabledLR(LRSchedule):
     def _begin(self, net):
         self.iterations_per_epoch_ = 1  # the boundaries are checked before any data is seen
         self.table_ = None
-        self.rates(np.arange(1))
+        self._check_parameters()
         self.iterations_per_epoch_ = None
+
+    def _check_parameters(self):
+        self.rates(np.arange(1))
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Lay the schedule over the epoch that begins."""
@@ -311,15 +319,22 @@ class CyclicLR(_TabledLR):
             )
         super().on_train_begin(net, X, y, **kwargs)
 
-    def _begin(self, net):
-        super()._begin(net)
-        if self.cycle_momentum:
-            self._momenta(np.arange(1))
+    def _check_parameters(self):
+        if not isinstance(self.step_size, Real):
+            raise ValueError(f"step_size must be a number above 0, got {self.step_size!r}.")
+        super()._check_parameters()
+        if self.cycle_momentum and not 0 <= self.base_momentum < self.max_momentum < 1:
+            raise ValueError(
+                "base_momentum and max_momentum must be numbers with 0 <= base_momentum < "
+                f"max_momentum < 1, got {self.base_momentum!r} and {self.max_momentum!r}."
+            )
 
-    def _first_iteration(self, net):
-        if self.step_unit == "iteration":
-            return self.iteration_
-        return super()._first_iteration(net)
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Lay the schedule over the epoch that begins."""
+        if self.step_unit == "epoch":
+            super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        else:
+            self.place_, self.table_ = self.iteration_, None
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         """Return the rate of each of these iterations, shape (n,) or (n, n_groups)."""
@@ -599,19 +614,31 @@ class BatchDoubling(Callback):
         self.batch_size_at(0)
         own = net.iterator_train
         # a training that failed before its first epoch may have left our stand-in behind
-        self.growing_ = _GrowingIterator(own.own if isinstance(own, _GrowingIterator) else own)
+        own = own.own if isinstance(own, _GrowingIterator) else own
+        self.growing_ = _GrowingIterator(own, partial(setattr, net, "iterator_train", own))
         net.iterator_train = self.growing_
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Set the size of the epoch that begins, and record it."""
-        net.iterator_train = self.growing_.own
         self.batch_size_ = self.growing_.batch_size = self.batch_size_at(len(net.history) - 1)
         net.history.record("batch_size", self.batch_size_)
 
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Make sure that it was our iterator that the epoch went through."""
+        if not self.growing_.n_passes:
+            raise RuntimeError(
+                "BatchDoubling had no effect: another callback took the net's training iterator "
+                "before the first epoch."
+            )
+
     def on_train_end(self, net, X=None, y=None, **kwargs):
         """Let go of the data."""
-        net.iterator_train = self.growing_.own
+        if self.growing_ is not None:  # an error may have come before our on_train_begin
+            net.iterator_train = self.growing_.own
         self.growing_ = None
+
+    def __getstate__(self):
+        return vars(self) | {"growing_": None}  # the data of a training that failed stay behind
 
 
 class _GrowingIterator:
@@ -620,15 +647,24 @@ class _GrowingIterator:
     It is called once, as skorch calls ``iterator_train``, and iterated over once an epoch.
     """
 
-    def __init__(self, own):
+    def __init__(self, own, put_back):
         self.own = own
+        self._put_back = put_back
         self.batch_size = None
         self._iterator = None
 
     def __call__(self, dataset, **kwargs):
+        self._put_back()
         self._dataset, self._kwargs = dataset, kwargs
         self._iterator = None
+        self.n_passes = 0
         return self
+
+    def __getstate__(self):
+        return {"own": self.own}
+
+    def __setstate__(self, state):
+        self.__init__(state["own"], bool)
 
     def _current(self):
         if self._iterator is None or self._built_with != self.batch_size:
@@ -640,6 +676,7 @@ class _GrowingIterator:
         return self._iterator
 
     def __iter__(self):
+        self.n_passes += 1
         return iter(self._current())
 
     def __len__(self):
@@ -752,6 +789,12 @@ class LRRangeTest(Callback):
     def _check(self):
         if self.mode not in ("exp", "linear"):
             raise ValueError(f"mode must be 'exp' or 'linear', got {self.mode!r}.")
+        for name in ("min_lr", "max_lr", "smoothing", "diverge_factor"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) or (name == "diverge_factor" and value is None)):
+                raise ValueError(f"{name} must be a number, got {value!r}.")
+        if not (self.n_iter is None or isinstance(self.n_iter, Integral)):
+            raise ValueError(f"n_iter must be None or an integer, got {self.n_iter!r}.")
         if not (0 < self.min_lr < self.max_lr < math.inf):
             raise ValueError(
                 "min_lr and max_lr must be finite, with 0 < min_lr < max_lr, got "

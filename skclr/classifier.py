@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dis
 import inspect
 import io
 import json
@@ -147,8 +148,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     max_epochs : int, default=10
         Passes over the training data in one call of `fit` or `partial_fit`.
     augmentation : callable or None, default=None
-        Applied to each batch of training: a float tensor of shape (n, channels, 32, 32) in, one of
-        the same shape out. See :class:`skclr.augmentation.RandomShiftFlip`.
+        Applied to each batch of training, in pieces of at most 256 images: a float tensor of shape
+        (n, channels, 32, 32) in, one of the same shape and dtype out. See
+        :class:`skclr.augmentation.RandomShiftFlip`.
     standardize : bool, default=True
         Whether the mean of the training pixels is subtracted and the result divided by their
         standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
@@ -395,7 +397,28 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         elif params:
             with self._reproducibly():
                 super().set_params(**params)
+            vars(self).update(params)
         return self
+
+    def get_params(self, deep: bool = True) -> dict:
+        """Return the parameters, those with a double underscore as they were given.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of the callbacks and of other parts are included.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+        """
+        params = super().get_params(deep)
+        given = {name: getattr(self, name) for name in self._params_to_validate}
+        gone = [f"{name}__" for name, value in given.items() if value is None]
+        # the schedule's callbacks follow from the other parameters
+        gone += ["callbacks__lr_schedule", "callbacks__batch_schedule"]
+        return {name: params[name] for name in params if not name.startswith(tuple(gone))} | given
 
     def __setattr__(self, name, value):
         if name in self._parameter_constraints:  # a module given as a parameter is not yet ours
@@ -502,14 +525,16 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         targets = _encode(labels, classes, "y")
         valid = self._check_validation(X_val, y_val, classes)
         with self._reproducibly(new=cold):
-            train = ImageDataset(images, targets)
+            train = ImageDataset(images, targets, classes)
             indices = None
             if self.validation_fraction is not None:
+                if cold or not hasattr(self, "_split_seed"):  # the same samples stay held out
+                    self._split_seed = _drawn_seed()
                 indices, held_out = train_test_split(
                     np.arange(len(targets)),
                     test_size=self.validation_fraction,
                     stratify=targets,
-                    random_state=_drawn_seed(),
+                    random_state=self._split_seed,
                 )
                 train, valid = Subset(train, indices), Subset(train, held_out)
             if cold:
@@ -532,7 +557,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             if value == _AUTO:
                 value = getattr(getattr(self, "lr_range_", None), name, None)
             setattr(self, f"{name}_", value)
-        if self.schedule in _WITH_BOTH_BOUNDARIES:
+        if isinstance(self.schedule, str) and self.schedule in _WITH_BOTH_BOUNDARIES:
             _check_boundaries(self.base_lr_, self.max_lr_)
 
     def _measured_range(self, train):
@@ -555,13 +580,23 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 ) from None
 
     def _run(self, split):
-        self.notify("on_train_begin", X=split.train, y=None)
+        y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
         try:
+            self.notify("on_train_begin", X=split.train, y=y)
             self.fit_loop(split)
-        except StopTraining:
-            pass
+            self._check_last_update(split.train)
+        except KeyboardInterrupt as interrupt:
+            if not _raised_by_callback(interrupt):
+                raise
         finally:
-            self.notify("on_train_end", X=split.train, y=None)
+            self.notify("on_train_end", X=split.train, y=y)
+
+    def _check_last_update(self, train):
+        """Raise unless the network, whose last update no loss has judged, gives finite answers."""
+        answers = self.forward(Subset(train, range(min(len(train), _INFERENCE_BATCH_SIZE))))
+        if torch.isfinite(answers[0] if isinstance(answers, tuple) else answers).all():
+            return
+        raise self._divergence(math.nan)
 
     def _check_validation(self, X_val, y_val, classes):
         if X_val is None and y_val is None:
@@ -571,7 +606,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         if self.validation_fraction is not None:
             raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
         images, labels = self._check_X_y(X_val, y_val, reset=False)
-        return ImageDataset(images, _encode(labels, classes, "y_val"))
+        return ImageDataset(images, _encode(labels, classes, "y_val"), classes)
 
     @contextmanager
     def _reproducibly(self, new=False):
@@ -579,8 +614,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         seed = check_random_state(self.random_state).randint(2**31) if new else None
         states = None if new else getattr(self, "_generators", None)
         with isolated_generators(seed, states, self.device), one_thread():
-            yield
-            self._generators = generator_states()
+            try:
+                yield
+            finally:
+                self._generators = generator_states()
 
     # ---------------------------------------------------------------- skorch's parts
 
@@ -676,8 +713,20 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         with self._current_init_context("callbacks"):
             self._check_callback_names()
             self.initialize_callbacks()
-            self.callbacks_.append(("divergence", _DivergenceGuard()))
         return self
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; after each batch of training, look whether its loss is finite."""
+        super().notify(method_name, **cb_kwargs)
+        if method_name == "on_batch_end" and cb_kwargs["training"]:
+            row = self.history_[-1]["batches"][-1]
+            if not math.isfinite(row["train_loss"]):
+                raise self._divergence(row["train_loss"])
+
+    def _divergence(self, loss):
+        epoch = self.history_[-1]
+        iteration = sum(len(_train_rows(epoch)) for epoch in self.history_) - 1
+        return DivergenceError(epoch["epoch"], iteration, _train_rows(epoch)[-1]["event_lr"], loss)
 
     def _check_callback_names(self):
         known = {name for name, _ in self._uniquely_named_callbacks()}
@@ -722,7 +771,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         images = self._prepared(images)
         if self.augmentation is not None:
             images = self._augmented(images)
-        y_pred = self.module_(images)
+        y_pred = self._answered(images)
         loss = self.get_loss(y_pred, targets, X=images, training=True)
         if len(targets) < n_batch:
             loss = loss * (len(targets) / n_batch)
@@ -741,7 +790,17 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def infer(self, x, **fit_params):
         """Return the network's answer to a batch of images as they came in."""
-        return self.module_(self._prepared(x))
+        return self._answered(self._prepared(x))
+
+    def _answered(self, images):
+        answer = self.module_(images)
+        scores = answer[0] if isinstance(answer, tuple) else answer
+        if scores.shape != (len(images), len(self.classes_)):
+            raise ValueError(
+                f"module must return scores of shape {(len(images), len(self.classes_))}, a row a "
+                f"sample and a column a class, got {tuple(scores.shape)}."
+            )
+        return answer
 
     def _prepared(self, images):
         images = images.to(self.device) if self.device is not None else images
@@ -749,13 +808,16 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def _augmented(self, images):
         augmented = self.augmentation(images)
-        shape = getattr(augmented, "shape", None)
-        if shape != images.shape:
-            raise ValueError(
-                f"augmentation must return a tensor of the shape it was given, "
-                f"{tuple(images.shape)}, got {tuple(shape) if shape else type(augmented)}."
-            )
-        return augmented
+        if not isinstance(augmented, torch.Tensor):
+            got = type(augmented).__name__
+        elif augmented.shape != images.shape or augmented.dtype != images.dtype:
+            got = f"{augmented.dtype} of shape {tuple(augmented.shape)}"
+        else:
+            return augmented
+        raise ValueError(
+            f"augmentation must return a tensor like the one it was given, {images.dtype} of shape "
+            f"{tuple(images.shape)}, got {got}."
+        )
 
     def check_is_fitted(self, attributes=None, *args, **kwargs):
         """Raise NotFittedError unless the net has been fitted."""
@@ -812,9 +874,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             If the images are not valid, or of another shape than those seen by `fit`.
         """
         indices = self.predict_proba(X).argmax(axis=1)
-        # skorch's scoring callbacks compare with the class indices that their data set holds
-        within_training = isinstance(X, Dataset)
-        return indices if within_training else self.classes_[indices]
+        # skorch's scoring callbacks compare with the class indices of the batches that they kept
+        return indices if isinstance(X, Dataset) else self.classes_[indices]
 
     def save_params(
         self,
@@ -934,7 +995,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Return what a prediction needs besides the weights, as JSON takes it."""
         statistics = (self.pixel_mean_, self.pixel_std_)
         return {
-            "classes": self.classes_.tolist(),
+            "classes": (
+                self.classes_.astype(str) if self.classes_.dtype.kind in "mMS" else self.classes_
+            ).tolist(),
             "classes_dtype": self.classes_.dtype.str,
             "image_shape": list(self.image_shape_),
             "n_features_in": self.n_features_in_,
@@ -953,7 +1016,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         for name in ("pixel_mean", "pixel_std"):
             values = described[name]
             setattr(self, f"{name}_", None if values is None else np.array(values))
-        with self._reproducibly():
+        with self._reproducibly(new=True):
             self.initialize()
 
     def history_frame(self, level: str = "epoch") -> pd.DataFrame:
@@ -1054,29 +1117,28 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def _as_images(self, X, *, reset):
         """Return rows as they are, and images with the channels first."""
+        with np.errstate(over="ignore"):
+            fits = X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
+        if not fits:
+            raise ValueError("X contains a value too large for dtype('float64').")
+        if 0 in X.shape[1:]:
+            raise ValueError(f"The images are empty: X has the shape {X.shape}.")
         images = _channels_first(X)
         shape = _image_shape(images)
         n_features = math.prod(images.shape[1:])
         if reset:
             self.n_features_in_, self.image_shape_ = n_features, shape
         elif (n_features, shape) != (self.n_features_in_, self.image_shape_):
+            if shape == self.image_shape_:
+                raise ValueError(
+                    f"X has {n_features} features, but {type(self).__name__} was fitted on "
+                    f"{self.n_features_in_}."
+                )
             raise ValueError(
                 f"X has images of shape {shape} (channels, height, width), but "
                 f"{type(self).__name__} was fitted on images of shape {self.image_shape_}."
             )
         return images
-
-
-class _DivergenceGuard(Callback):
-    """End training with an error at the first batch whose loss is not finite."""
-
-    def on_batch_end(self, net, batch=None, training=None, **kwargs):
-        row = net.history[-1]["batches"][-1]
-        if training and not math.isfinite(row["train_loss"]):
-            iteration = sum(len(_train_rows(epoch)) for epoch in net.history) - 1
-            raise DivergenceError(
-                net.history[-1]["epoch"], iteration, row["event_lr"], row["train_loss"]
-            )
 
 
 def _check_device(device):
@@ -1122,6 +1184,18 @@ def _joined(answers):
     if isinstance(answers[0], tuple):
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
     return torch.cat(answers)
+
+
+def _raised_by_callback(interrupt):
+    """Tell a callback's wish to end training, for which skorch has this exception, from Ctrl-C."""
+    if isinstance(interrupt, StopTraining):
+        return True
+    traceback = interrupt.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    statement = dis.opname[frame.f_code.co_code[traceback.tb_lasti]]
+    return statement == "RAISE_VARARGS" and isinstance(frame.f_locals.get("self"), Callback)
 
 
 def _train_rows(epoch):

@@ -577,6 +577,8 @@ def batch_doubling(
     t = _check_progress(t)
 
     factor = min(factor, 2 * max_batch_size)  # Reaches the limit at once, and can't overflow.
+    max_batch_size = min(max_batch_size, 2**62)
+    batch_size = min(batch_size, max_batch_size)
     enough = math.ceil(math.log(max_batch_size / batch_size) / math.log(factor)) + 1
     doublings, which = np.unique(np.minimum(np.floor(t / step_size), enough), return_inverse=True)
     sizes = [min(max_batch_size, batch_size * factor ** int(k)) for k in doublings]
@@ -599,6 +601,8 @@ def _as_given(values):
 
 
 def _is_finite_real(value):
+    if isinstance(value, np.number):  # it would take the limit to its own, smaller range
+        return isinstance(value, Real) and bool(np.isfinite(value))
     return isinstance(value, Real) and abs(value) <= sys.float_info.max
 
 

@@ -1,0 +1,41 @@
+"""What all tests share: a few real images, one thread, and no window."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from skclr import load_fashion_mnist_sample
+
+matplotlib.use("Agg")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def _fashion():
+    X, y = load_fashion_mnist_sample(return_X_y=True)
+    chosen = np.concatenate([np.flatnonzero(y == label)[:40] for label in range(10)])
+    chosen = np.random.RandomState(0).permutation(chosen)
+    return X[chosen], y[chosen]
+
+
+@pytest.fixture
+def fashion(_fashion):
+    """400 images of Fashion-MNIST, uint8 (400, 28, 28), and their labels, 40 of each class."""
+    X, y = _fashion
+    return X.copy(), y.copy()
+
+
+@pytest.fixture
+def two_classes(fashion):
+    """60 images of ankle boots (label 9) and of trousers (label 1), easily told apart."""
+    X, y = fashion
+    chosen = np.isin(y, (1, 9)).nonzero()[0][:60]
+    return X[chosen], y[chosen]
+
+
+@pytest.fixture
+def table():
+    """60 rows of four float32 features, and a class that one of them decides."""
+    X = np.random.RandomState(0).randn(60, 4).astype(np.float32)
+    return X, (X[:, 0] > 0).astype(np.int64)
