@@ -44,6 +44,9 @@ search = GridSearchCV(
 # thread a worker is right: a training uses one, and takes turns with others in its process.
 #
 # A worker that dies takes nothing with it: the scheduler gives its trainings to another.
+#
+# What comes back is ``cv_results_`` as ever. Look for the schedule whose bars stay high at both
+# rates: it asks least of the choice of `max_lr`.
 
 
 def main():
@@ -56,11 +59,6 @@ def main():
     ):
         search.fit(X, y)
 
-    # %%
-    # What came back
-    # --------------
-    # ``cv_results_`` as ever. Look for the schedule whose bars stay high at both rates: it asks
-    # least of the choice of `max_lr`.
     results = pd.DataFrame(search.cv_results_)
     table = results.pivot_table(
         index="param_schedule", columns="param_max_lr", values="mean_test_score"

@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> int:
             verbose=not arguments.quiet,
         )
     except KeyboardInterrupt:
-        print(f"\nInterrupted. What was finished is in {output / 'report.html'}.", file=sys.stderr)
+        report = output / "report.html"
+        kept = f"What was finished is in {report}." if report.exists() else "Nothing was finished."
+        print(f"\nInterrupted. {kept}", file=sys.stderr)
         return 130
     except (OSError, ValueError) as error:
         print(f"skclr: {error}", file=sys.stderr)

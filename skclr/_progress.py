@@ -40,9 +40,14 @@ class Ticker(Callback):
         self._tick(self.per_training)
 
     def _tick(self, amount):
-        if self.path is not None and amount:
-            with open(self.path, "a") as file:  # lines this short are appended whole
-                file.write(f"{amount}\n")
+        if self.path is None or not amount:
+            return
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:  # the bar has closed, or is on another machine
+            return
+        with os.fdopen(file, "w") as ticks:  # lines this short are appended whole
+            ticks.write(f"{amount}\n")
 
 
 class Progress:
@@ -52,6 +57,7 @@ class Progress:
         self._bar = bar
         self._path = path
         self._read = 0
+        self._lock = threading.Lock()
 
     def ticker(self, **amounts: float) -> Ticker:
         """Return a callback that moves this bar."""
@@ -66,12 +72,12 @@ class Progress:
 
     def look(self) -> None:
         """Move the bar to where the trainings are."""
-        with open(self._path) as file:
+        with self._lock, open(self._path) as file:
             file.seek(self._read)
             lines = file.read()
             self._read = file.tell()
-        ahead = sum(float(line) for line in lines.split())
-        self._bar.update(min(ahead, self._bar.total - self._bar.n))
+            ahead = sum(float(line) for line in lines.split())
+            self._bar.update(min(ahead, self._bar.total - self._bar.n))
 
 
 @contextmanager

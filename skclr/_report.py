@@ -157,6 +157,8 @@ def answer_range(study: Study) -> list[str]:
         f"{_rate(sweep.lrs[-1])}, {begins}, and {turns}. In the published run, one sweep of 44 "
         "epochs, the loss began to fall near 1e-05 and blew up after 0.01."
     ]
+    if None in (sweep.base_lr, sweep.max_lr):
+        words.append("So CLR below moves between the published boundaries instead.")
     if study.candidates is not None:
         words.append(_about_candidates(study))
     return words
@@ -168,8 +170,9 @@ def _about_candidates(study):
     best = int(np.nanargmin(losses))
     diverged = candidates.lrs[np.isnan(losses)]
     start = math.log(study.settings["n_classes"])
-    blown_up = candidates.lrs[losses > 1.1 * start]
-    idle = candidates.lrs[np.abs(losses - start) < 0.05 * start]
+    rank = np.arange(len(losses))
+    blown_up = candidates.lrs[(losses > 0.95 * start) & (rank > best)]
+    idle = candidates.lrs[(losses > 0.95 * start) & (rank < best)]
     words = (
         f"Of the ten fixed rates, {_rate(candidates.lrs[best])} had the lowest training loss, "
         f"{losses[best]:.3f}."
@@ -180,7 +183,7 @@ def _about_candidates(study):
             f" {start:.2f}, that of guessing)."
         )
     if len(blown_up):
-        words += f" From {_rate(blown_up.min())} on the loss was higher than that of guessing."
+        words += f" From {_rate(blown_up.min())} on the loss was that of guessing, or higher."
     if len(diverged):
         words += f" Training diverged at {', '.join(_rate(lr) for lr in diverged)}."
     return words + " This comparison of fixed rates was planned, but not run, in the original."
@@ -192,9 +195,10 @@ def answer_clr(study: Study) -> list[str]:
     words = []
     if "clr_measured" in rows:
         row = rows["clr_measured"]
+        low, high = map(_rate, study.boundaries)
         words.append(
-            f"Triangular CLR between {_rate(study.base_lr)} and {_rate(study.max_lr)} reached a "
-            f"test accuracy of {row.test_accuracy:.4f} after {row.epochs} epochs (training loss "
+            f"Triangular CLR between {low} and {high} reached a test accuracy of "
+            f"{row.test_accuracy:.4f} after {row.epochs} epochs (training loss "
             f"{row.train_loss:.3f}, with augmentation; test loss {row.test_loss:.3f})."
         )
         words.append(_about_classes(study, "clr_measured"))
@@ -221,7 +225,7 @@ def answer_batch_size(study: Study) -> list[str]:
     """Answer the third question."""
     rows = _rows(study)
     words = []
-    for run, rate in (("doubling_measured", study.max_lr), ("doubling_published", 0.01)):
+    for run, rate in (("doubling_measured", study.boundaries[1]), ("doubling_published", 0.01)):
         if run not in rows:
             continue
         history, row = study.histories[run], rows[run]
@@ -285,7 +289,7 @@ def write_report(study: Study, state: str) -> None:
     parts = [
         "<h1>Learning rate and batch size of a small network</h1>",
         _introduction(study),
-        _stopped(study) if state == "interrupted" else "",
+        "" if state == "finished" else _stopped(study, state),
         _section(
             study,
             "1. Which learning rates work?",
@@ -332,11 +336,10 @@ def _introduction(study):
     )
 
 
-def _stopped(study):
+def _stopped(study, state):
     finished = ", ".join(study.finished) or "nothing yet"
-    return (
-        f'<p class="stopped">This run was interrupted. What was finished: {escape(finished)}.</p>'
-    )
+    was = "was interrupted" if state == "interrupted" else "failed"
+    return f'<p class="stopped">This run {was}. What was finished: {escape(finished)}.</p>'
 
 
 def _section(study, title, pictures, answers):

@@ -138,7 +138,7 @@ class LRSchedule(Callback):
     @staticmethod
     def _set_rate(net, rate):
         if np.max(rate) > _LARGEST_RATE:
-            raise ValueError(f"The learning rate {rate:.3g} is too large for float32.")
+            raise ValueError(f"The learning rate {np.max(rate):.3g} is too large for float32.")
         groups = net.optimizer_.param_groups
         rates = [rate] * len(groups) if np.ndim(rate) == 0 else rate
         for group, value in zip(groups, rates, strict=True):
@@ -243,7 +243,8 @@ class CyclicLR(_TabledLR):
 
     Notes
     -----
-    Training resumed with ``partial_fit`` goes on where the cycle was left.
+    Training resumed with ``partial_fit`` goes on where the cycle was left; in epochs, at the next
+    whole one where an epoch was cut short.
 
     References
     ----------
@@ -781,12 +782,13 @@ class LRRangeTest(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Check the parameters and begin a sweep."""
-        self._check()
+        self.check()
         self.initialize()
         self.best_, self.average_ = math.inf, 0.0
         self.sweep_ = None
 
-    def _check(self):
+    def check(self):
+        """Raise ValueError where a parameter is out of its range."""
         if self.mode not in ("exp", "linear"):
             raise ValueError(f"mode must be 'exp' or 'linear', got {self.mode!r}.")
         for name in ("min_lr", "max_lr", "smoothing", "diverge_factor"):

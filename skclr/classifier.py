@@ -75,9 +75,18 @@ class DivergenceError(ValueError):
     epoch : int
         The epoch, counted from 1.
     iteration : int
-        The update within this training, counted from 0.
+        The update, counted from 0 over all epochs of the history.
     lr : float
         Its learning rate.
+    loss : float
+        The loss: infinite or NaN.
+
+    Examples
+    --------
+    >>> from skclr import DivergenceError
+    >>> error = DivergenceError(epoch=1, iteration=7, lr=50.0, loss=float("nan"))
+    >>> str(error)[:63]
+    'Training diverged: the loss is nan in epoch 1, at iteration 7, '
     """
 
     def __init__(self, epoch: int, iteration: int, lr: float, loss: float):
@@ -200,8 +209,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         Channels, height and width of the images seen by `fit`.
     pixel_mean_, pixel_std_ : ndarray of shape (channels,) or None
         What standardizes the pixels; None with ``standardize=False``.
-    base_lr_, max_lr_ : float
-        The boundaries that were used.
+    base_lr_, max_lr_ : float or None
+        The boundaries that were used; None where a schedule has no use for an ``"auto"``.
     lr_range_ : LRRangeResult
         The range test, where a boundary is ``"auto"``.
     history_ : skorch.history.History
@@ -520,6 +529,11 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                     f"{type(self).__name__} needs at least two classes, and y has 1 class: "
                     f"{classes.tolist()}."
                 )
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} are not those of the first call, "
+                f"{self.classes_.tolist()}."
+            )
         else:
             classes = self.classes_
         targets = _encode(labels, classes, "y")
@@ -542,16 +556,38 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 self.pixel_mean_, self.pixel_std_ = (
                     pixel_statistics(images, indices) if self.standardize else (None, None)
                 )
-            self._settle_boundaries(train, measure=cold)
+            self._settle_boundaries(train, measure=cold or not hasattr(self, "lr_range_"))
             if cold:
                 self.initialize()
+            else:
+                self._apply_changes()
+            self._used = self._in_use()
             self._run(_Split(train, valid))
         return self
+
+    def _in_use(self):
+        names = ("schedule", "base_lr_", "max_lr_", "step_size", "gamma", "batch_size",
+                 "max_batch_size", "callbacks", "momentum", "weight_decay")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _apply_changes(self):
+        """Let what was set since the last training take effect, and keep weights and history."""
+        now = self._in_use()
+        changed = {name for name, value in self._used.items() if value != now[name]}
+        for name in changed & {"momentum", "weight_decay"}:
+            for group in self.optimizer_.param_groups:
+                if name in group:
+                    group[name] = now[name]
+        if changed - {"momentum", "weight_decay"}:
+            self._initialize_callbacks()
 
     def _settle_boundaries(self, train, measure):
         """Set `base_lr_` and `max_lr_`, measured where they are "auto"."""
         given = {"base_lr": self.base_lr, "max_lr": self.max_lr}
         if measure and _AUTO in given.values() and not callable(self.schedule):
+            if isinstance(train, Subset):
+                whole, indices = train.dataset, train.indices
+                train = ImageDataset(whole.images[indices], whole.targets[indices], whole.classes)
             self.lr_range_ = self._measured_range(train)
         for name, value in given.items():
             if value == _AUTO:
@@ -563,21 +599,21 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _measured_range(self, train):
         from skclr.range_test import RangeTestWarning, lr_range_test
 
-        whole, indices = (
-            (train.dataset, train.indices) if isinstance(train, Subset) else (train, slice(None))
-        )
-        images, targets = whole[indices]
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RangeTestWarning)
-            try:
-                return lr_range_test(
-                    self, images.numpy(), targets.numpy(), random_state=_drawn_seed()
-                )
-            except RangeTestWarning as warning:
+        images, targets = train.X, train.y
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RangeTestWarning)
+            found = lr_range_test(
+                self, images, targets, random_state=_drawn_seed(), verbose=self.verbose
+            )
+        needed = {"base_lr", "max_lr"} if self.schedule in _WITH_BOTH_BOUNDARIES else {"max_lr"}
+        for name in sorted(needed):
+            if getattr(self, name) == _AUTO and getattr(found, name) is None:
+                reasons = " ".join(str(warning.message) for warning in caught)
                 raise ValueError(
-                    f"No range of the learning rate could be measured; give base_lr and max_lr as "
-                    f"numbers, or look at lr_range_test. {warning}"
-                ) from None
+                    f"No {name} could be measured; give it as a number, or look at lr_range_test. "
+                    f"{reasons}"
+                )
+        return found
 
     def _run(self, split):
         y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
@@ -632,7 +668,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     @property
     def lr(self) -> float:
         """The learning rate that the optimizer is built with; the schedule takes over from it."""
-        return self._boundary("max_lr")
+        return 0.0 if callable(self.schedule) else self._boundary("max_lr")
 
     def _boundary(self, name):
         """Return a boundary as a number; before any training, the one that was given."""
@@ -722,11 +758,24 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             row = self.history_[-1]["batches"][-1]
             if not math.isfinite(row["train_loss"]):
                 raise self._divergence(row["train_loss"])
+        if method_name == "on_epoch_end" and not _train_rows(self.history_[-1]):
+            raise ValueError(
+                "An epoch has no batch to train on: the batch size is larger than the data, and "
+                "the last, smaller batch is dropped."
+            )
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Begin an epoch in the history, with its batch size."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        own = self.get_params_for("iterator_train").get("batch_size", self.batch_size)
+        self.history_.record("batch_size", own)
 
     def _divergence(self, loss):
         epoch = self.history_[-1]
         iteration = sum(len(_train_rows(epoch)) for epoch in self.history_) - 1
-        return DivergenceError(epoch["epoch"], iteration, _train_rows(epoch)[-1]["event_lr"], loss)
+        return DivergenceError(
+            epoch["epoch"], iteration, _train_rows(epoch)[-1].get("event_lr", math.nan), loss
+        )
 
     def _check_callback_names(self):
         known = {name for name, _ in self._uniquely_named_callbacks()}
@@ -752,7 +801,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Return images, checked against those of `fit`, as a data set."""
         if isinstance(X, Dataset):
             return X
-        return ImageDataset(self._check_X(X, reset=False), y)
+        targets = None if y is None else _encode(np.asarray(y), self.classes_, "y")
+        return ImageDataset(self._check_X(X, reset=False), targets, self.classes_)
 
     def train_step_single(self, batch, **fit_params):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
@@ -1002,6 +1052,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             "image_shape": list(self.image_shape_),
             "n_features_in": self.n_features_in_,
             "feature_names_in": getattr(self, "feature_names_in_", np.array([])).tolist(),
+            "base_lr": self.base_lr_,
+            "max_lr": self.max_lr_,
             "pixel_mean": None if statistics[0] is None else statistics[0].tolist(),
             "pixel_std": None if statistics[1] is None else statistics[1].tolist(),
         }
@@ -1011,6 +1063,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         self.classes_inferred_ = np.array(described["classes"], dtype=dtype)
         self.image_shape_ = tuple(described["image_shape"])
         self.n_features_in_ = described["n_features_in"]
+        self.base_lr_, self.max_lr_ = described["base_lr"], described["max_lr"]
         if described["feature_names_in"]:
             self.feature_names_in_ = np.array(described["feature_names_in"], dtype=object)
         for name in ("pixel_mean", "pixel_std"):
@@ -1018,6 +1071,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             setattr(self, f"{name}_", None if values is None else np.array(values))
         with self._reproducibly(new=True):
             self.initialize()
+        self._used = self._in_use()
 
     def history_frame(self, level: str = "epoch") -> pd.DataFrame:
         """Return the history as a DataFrame.
@@ -1062,7 +1116,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             return pd.DataFrame([self._epoch_row(epoch) for epoch in self.history_])
         if level == "batch":
             rows = [
-                (epoch["epoch"], row["event_lr"], row["train_batch_size"], row["train_loss"])
+                (
+                    epoch["epoch"],
+                    row.get("event_lr", math.nan),
+                    row["train_batch_size"],
+                    row["train_loss"],
+                )
                 for epoch in self.history_
                 for row in _train_rows(epoch)
             ]
@@ -1080,8 +1139,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return {
             "epoch": epoch["epoch"],
             **recorded,
-            "lr": rows[-1]["event_lr"] if rows else math.nan,
-            "batch_size": epoch.get("batch_size", self.batch_size),
+            "lr": rows[-1].get("event_lr", math.nan) if rows else math.nan,
+            "batch_size": epoch["batch_size"],
             "n_updates": len(rows),
             "dur": epoch.get("dur", math.nan),
         }
@@ -1174,7 +1233,7 @@ def _read_metadata(data, name):
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
         return json.loads(header["__metadata__"][_METADATA])
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ValueError(
             f"{name} is no file of CLRLeNetClassifier.save_params(use_safetensors=True)."
         ) from None

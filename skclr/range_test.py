@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.stats import median_abs_deviation
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from skorch.callbacks import GradientNormClipping, ParamMapper
+from skorch.callbacks import Callback, GradientNormClipping, ParamMapper
 
 from skclr._progress import Ticker, progress
 from skclr._random import isolated_generators, one_thread
@@ -93,9 +94,9 @@ class LRRangeResult:
     1       0  0.10   1.0            1.0
     """
 
-    lrs: np.ndarray
-    losses: np.ndarray
-    smoothed: np.ndarray
+    lrs: np.ndarray = field(repr=False)
+    losses: np.ndarray = field(repr=False)
+    smoothed: np.ndarray = field(repr=False)
     base_lr: float | None
     max_lr: float | None
     suggestions: dict[str, float | None] = field(default_factory=dict)
@@ -186,6 +187,8 @@ def lr_range_test(
 
     Raises
     ------
+    TypeError
+        If `estimator` is no skorch net.
     ValueError
         If a parameter or the data are not valid.
 
@@ -214,12 +217,15 @@ def lr_range_test(
     True
     """
     _check_estimator(estimator)
-    if n_repeats < 1:
-        raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}.")
-    decades = math.log10(max_lr / min_lr) if 0 < min_lr < max_lr < math.inf else 1
-    n_iter = n_iter or max(100, round(decades * _ITERATIONS_PER_DECADE))
+    if not (isinstance(n_repeats, Integral) and n_repeats >= 1):
+        raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
     sweep = LRRangeTest(min_lr=min_lr, max_lr=max_lr, n_iter=n_iter, mode=mode)
-    sweep._check()
+    sweep.check()
+    if n_iter is None:
+        n_iter = max(100, round(math.log10(max_lr / min_lr) * _ITERATIONS_PER_DECADE))
+    if n_iter < _FEWEST_RATES:
+        raise ValueError(f"n_iter must be None or at least {_FEWEST_RATES}, got {n_iter!r}.")
+    sweep.set_params(n_iter=n_iter)
     with progress(n_repeats, "sweeps", show=bool(verbose)) as bar:
         watched = [sweep, bar.ticker(per_epoch=0, per_training=1)]
         runs = Parallel(n_jobs=n_jobs)(
@@ -332,7 +338,10 @@ def _train_at(estimator, lr, ticker, epochs, X, y, seed):
         net = _fit_with(estimator, callbacks, epochs, X, y, seed)
     except DivergenceError:
         return math.nan
+    finished = sum("train_batch_count" in epoch for epoch in net.history)
     losses = [row["train_loss"] for row in net.history[-1]["batches"] if "train_loss" in row]
+    if finished < epochs and np.isfinite(losses).all():  # an interrupt, which skorch swallows
+        raise KeyboardInterrupt
     sizes = [row["train_batch_size"] for row in net.history[-1]["batches"] if "train_loss" in row]
     return float(np.average(losses, weights=sizes))
 
@@ -341,13 +350,8 @@ def _always(lr, iteration):
     return lr
 
 
-class _StopNotFinite(LRRangeTest):
+class _StopNotFinite(Callback):
     """End the training of a plain skorch net when its loss is not finite."""
-
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Have nothing to prepare."""
-
-    on_epoch_begin = on_batch_begin = on_train_begin
 
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
         """Look at the loss."""
@@ -375,6 +379,10 @@ def _fit_with(estimator, callbacks, max_epochs, X, y, seed):
         )
     else:
         net.set_params(train_split=None)
+    known = {name for name, _ in net._uniquely_named_callbacks()}
+    for name in [name for name in vars(net) if name.startswith("callbacks__")]:
+        if name.split("__")[1] not in known:  # of a callback that was left out
+            del vars(net)[name]
     with isolated_generators(seed, device=net.device), one_thread():
         return net.fit(X, y)
 
@@ -678,6 +686,7 @@ def _falling_curve(lrs, losses):
     """Return the curve, or None with a warning where it never falls."""
     lrs = np.asarray(lrs, dtype=float)
     losses = np.atleast_2d(np.asarray(losses, dtype=float))
+    lrs, losses = _on_logarithmic_grid(lrs, losses)
     lasted = np.isfinite(losses).cumprod(axis=1).astype(bool)
     n_lasted = int(np.median(lasted.sum(axis=1)))
     if n_lasted < _FEWEST_RATES:
@@ -700,6 +709,15 @@ def _falling_curve(lrs, losses):
         _warn(f"The loss never falls between {lrs[0]:.1e} and {lrs[-1]:.1e}: {advice}.")
         return None
     return curve
+
+
+def _on_logarithmic_grid(lrs, losses):
+    """Return the curve at as many rates with equal ratios, each the nearest that was measured."""
+    grid = np.geomspace(lrs[0], lrs[-1], len(lrs))
+    if np.allclose(lrs, grid):
+        return lrs, losses
+    middles = np.sqrt(lrs[1:] * lrs[:-1])
+    return grid, losses[:, np.searchsorted(middles, grid)]
 
 
 def _n_first(n):
@@ -737,4 +755,4 @@ def _turn(curve):
 
 
 def _warn(message):
-    warnings.warn(message, RangeTestWarning, stacklevel=3)
+    warnings.warn(message, RangeTestWarning, stacklevel=4)  # the caller of the public function

@@ -86,14 +86,10 @@ class Study:
     finished: list[str] = field(default_factory=list)
 
     @property
-    def base_lr(self) -> float:
-        """The lower boundary that CLR uses: the measured one, or the published one."""
-        return PUBLISHED_RANGE[0] if self.sweep.base_lr is None else self.sweep.base_lr
-
-    @property
-    def max_lr(self) -> float:
-        """The upper boundary that CLR and batch doubling use, likewise."""
-        return PUBLISHED_RANGE[1] if self.sweep.max_lr is None else self.sweep.max_lr
+    def boundaries(self) -> tuple[float, float]:
+        """What CLR moves between: the measured boundaries, or the published ones."""
+        measured = self.sweep.base_lr, self.sweep.max_lr
+        return PUBLISHED_RANGE if None in measured else measured
 
 
 def run(
@@ -141,7 +137,7 @@ def run(
         If a parameter is not valid.
     OSError
         If the full set is not found and cannot be downloaded.
-    KeyboardInterrupt
+    DivergenceError, KeyboardInterrupt
         Passed on after the report of the parts that were finished has been written.
 
     Examples
@@ -174,8 +170,8 @@ def run(
             bar.stage("training", measuring)
             _train_all(study, images, n_jobs, bar)
             bar.stage("done", measuring + training)
-    except KeyboardInterrupt:
-        _finish(study, "interrupted")
+    except BaseException as stopped:
+        _finish(study, "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed")
         raise
     _finish(study, "finished")
     return study
@@ -225,7 +221,11 @@ def _load(data):
 
 def _scaled(X):
     """Return pixels from 0 to 1, as in the published run."""
-    return (X / np.float32(255)).astype(np.float32) if X.dtype == np.uint8 else X
+    if X.dtype == np.uint8:
+        return (X / np.float32(255)).astype(np.float32)
+    if not np.issubdtype(X.dtype, np.floating):
+        raise ValueError(f"Images must be uint8, 0..255, or floats, 0..1, got {X.dtype}.")
+    return X
 
 
 def _claim(output, force):
@@ -329,9 +329,9 @@ def _train_all(study, images, n_jobs, bar):
     }
     low, high = PUBLISHED_RANGE
     parameters = {
-        "clr_measured": clr | {"base_lr": study.base_lr, "max_lr": study.max_lr},
+        "clr_measured": clr | {"base_lr": study.boundaries[0], "max_lr": study.boundaries[1]},
         "clr_published": clr | {"base_lr": low, "max_lr": high},
-        "doubling_measured": doubling | {"max_lr": study.max_lr},
+        "doubling_measured": doubling | {"max_lr": study.boundaries[1]},
         "doubling_published": doubling | {"max_lr": high},
     }
     trained = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(

@@ -57,14 +57,14 @@ def test_curves_are_kept_for_each_epoch_and_each_iteration(finished):
 def test_batch_doubling_goes_through_eight_sizes_at_a_constant_rate(finished):
     history = finished.histories["doubling_measured"]
     assert history["batch_size"].tolist() == [32 * 2**k for k in range(8)]
-    assert set(history["lr"]) == {finished.max_lr}
+    assert set(history["lr"]) == {finished.boundaries[1]}
     assert set(finished.histories["doubling_published"]["lr"]) == {0.01}
 
 
 def test_clr_moves_between_the_boundaries_that_the_sweep_found(finished):
     rates = finished.rates["clr_measured"]["lr"]
-    assert rates.min() == pytest.approx(finished.base_lr)
-    assert rates.max() <= finished.max_lr
+    assert rates.min() == pytest.approx(finished.boundaries[0])
+    assert rates.max() <= finished.boundaries[1]
     assert finished.rates["clr_published"]["lr"].between(1e-5, 1e-2).all()
 
 
