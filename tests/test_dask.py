@@ -57,21 +57,31 @@ def test_a_search_on_two_worker_processes_gives_the_scores_of_one_process(
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], scores_at_home)
 
 
+def n_finished(cluster):
+    """Return how many trainings the cluster has finished so far."""
+    prefixes = list(cluster.scheduler.task_prefixes.values())
+    return sum(p.state_counts["memory"] for p in prefixes if "fit_and_score" in p.name)
+
+
 def test_a_search_outlives_the_death_of_a_worker(cluster, images, scores_at_home):
-    victim = next(iter(cluster.workers.values())).pid
-    begun = threading.Event()
+    before, victim = n_finished(cluster), next(iter(cluster.workers.values())).pid
+    over = threading.Event()
+    killed = []
 
-    def kill_once_tasks_are_running():
-        with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
-            while not any(client.processing().values()):
-                pass
-        os.kill(victim, signal.SIGKILL)
-        begun.set()
+    def kill_in_mid_search():
+        while not over.wait(0.02):
+            if n_finished(cluster) > before:
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
+                return
 
-    killer = threading.Thread(target=kill_once_tasks_are_running)
+    killer = threading.Thread(target=kill_in_mid_search)
     killer.start()
-    with joblib.parallel_config(backend="dask"):
-        search = a_search().fit(*images)
-    killer.join()
-    assert begun.is_set()
+    try:
+        with joblib.parallel_config(backend="dask"):
+            search = a_search().fit(*images)
+    finally:
+        over.set()
+        killer.join()
+    assert killed == [victim]
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], scores_at_home)
