@@ -12,12 +12,15 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
 from torch.utils.data import DataLoader
 
 from skclr import CLRLeNetClassifier, DivergenceError, LeNet5, schedules
 from skclr.callbacks import LRRangeTest
+from skclr.range_test import lr_range_test
 
 NAMES = np.array(
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
@@ -1258,3 +1261,113 @@ def test_prediction_needs_a_fit(two_classes, method):
     with pytest.raises(NotFittedError):
         getattr(quick(), method)(*((X, y) if method == "score" else (X,)))
     assert not hasattr(quick(), "classes_")
+
+
+# ---------------------------------------------------------------- what is set between trainings
+
+
+@pytest.mark.parametrize("go_on", ["partial_fit", "warm_start"])
+def test_what_is_set_between_trainings_takes_effect_and_keeps_the_weights(two_classes, go_on):
+    clf = lenet(max_lr=0.05, base_lr=0.01, schedule="triangular", warm_start=True, step_size=1)
+    clf.fit(*two_classes)
+    before = weights(clf)
+    clf.set_params(schedule="constant", max_lr=1e-30, momentum=0.1, batch_size=30)
+    (clf.fit if go_on == "warm_start" else clf.partial_fit)(*two_classes)
+    assert set(rates(clf)[4:]) == {1e-30}
+    assert clf.optimizer_.param_groups[0]["momentum"] == 0.1
+    assert clf.history_frame()["n_updates"].tolist() == [4, 2]
+    assert_allclose(weights(clf), before, atol=1e-6)
+
+
+def test_callbacks_set_between_trainings_are_called(two_classes):
+    clf, spy = lenet().fit(*two_classes), Spy()
+    clf.set_params(callbacks=[spy]).partial_fit(*two_classes)
+    assert len(spy.training_) == 4
+
+
+def test_a_schedule_set_between_trainings_may_grow_the_batch(two_classes):
+    clf = lenet().fit(*two_classes)
+    clf.set_params(schedule="batch_doubling", step_size=1, max_batch_size=32)
+    assert clf.partial_fit(*two_classes).history_frame()["batch_size"].tolist() == [16, 32]
+
+
+def test_the_history_tells_the_batch_size_that_was_used(two_classes):
+    clf = lenet().fit(*two_classes).set_params(batch_size=7)
+    assert clf.history_frame()["batch_size"].tolist() == [16]
+
+
+def test_an_epoch_without_a_batch_is_an_error(two_classes):
+    with pytest.raises(ValueError, match="no batch"):
+        lenet(batch_size=64, iterator_train__drop_last=True).fit(*two_classes)
+
+
+def test_other_classes_are_refused_when_training_goes_on(two_classes):
+    clf = lenet().partial_fit(*two_classes, classes=[1, 9])
+    clf.partial_fit(*two_classes, classes=[9, 1])
+    with pytest.raises(ValueError, match=r"classes=\[1, 2, 9\].*\[1, 9\]"):
+        clf.partial_fit(*two_classes, classes=[1, 2, 9])
+
+
+# ---------------------------------------------------------------- boundaries that are measured
+
+
+@pytest.mark.slow
+def test_automatic_boundaries_are_those_of_a_range_test_and_are_kept(fashion):
+    X, y = fashion
+    clf = lenet(base_lr="auto", max_lr="auto", schedule="triangular", step_size=0.5).fit(X, y)
+    assert (clf.base_lr_, clf.max_lr_) == (clf.lr_range_.base_lr, clf.lr_range_.max_lr)
+    assert rates(clf).min() == pytest.approx(clf.base_lr_)
+    assert rates(clf).max() == pytest.approx(clf.max_lr_, rel=0.1)
+    measured = clf.lr_range_
+    assert clf.partial_fit(X, y).lr_range_ is measured
+    assert_array_equal(weights(clone(clf).fit(X, y).partial_fit(X, y)), weights(clf))
+
+
+@pytest.mark.slow
+def test_one_boundary_may_be_measured_in_a_pipeline_and_a_grid(fashion):
+    X, y = fashion
+    pipeline = make_pipeline(FunctionTransformer(), lenet(max_lr="auto", base_lr=1e-4))
+    grid = {"clrlenetclassifier__max_lr": ["auto", 0.01]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.slow
+def test_held_out_samples_have_no_part_in_the_measurement(fashion, monkeypatch):
+    seen = []
+
+    def spied(estimator, X, y, **kwargs):
+        seen.append(len(X))
+        return lr_range_test(estimator, X, y, **kwargs)
+
+    monkeypatch.setattr("skclr.range_test.lr_range_test", spied)
+    lenet(max_lr="auto", validation_fraction=0.25).fit(*fashion)
+    assert seen == [300]
+
+
+def test_a_boundary_that_cannot_be_measured_is_named_before_training(two_classes):
+    X, _ = two_classes
+    noise = np.random.RandomState(0).randint(2, size=60)
+    spy = Spy()
+    clf = lenet(max_lr="auto", callbacks=[spy])
+    with pytest.raises(ValueError, match=r"No max_lr could be measured.*give it as a number"):
+        clf.fit(np.zeros_like(X), noise)
+    assert not spy.training_
+
+
+@pytest.mark.slow
+def test_only_the_boundary_that_a_schedule_needs_has_to_be_found(fashion):
+    clf = lenet(base_lr="auto", max_lr=0.01, schedule=lambda iteration: 0.01).fit(*fashion)
+    assert clf.base_lr_ is None
+    clf.set_params(schedule="constant", max_lr="auto").fit(*fashion)
+    assert clf.max_lr_ > 0
+
+
+@pytest.mark.slow
+def test_a_measured_range_travels_with_the_weights(fashion, tmp_path):
+    clf = lenet(max_lr="auto").fit(*fashion)
+    clf.save_params(f_params=tmp_path / "model", use_safetensors=True)
+    loaded = lenet(max_lr="auto")
+    loaded.load_params(f_params=tmp_path / "model", use_safetensors=True)
+    assert loaded.max_lr_ == clf.max_lr_
+    assert_array_equal(loaded.predict_proba(fashion[0]), clf.predict_proba(fashion[0]))

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
+from skorch.callbacks import Checkpoint, EarlyStopping
 from torch import nn
 
 from skclr import CLRLeNetClassifier
@@ -254,8 +255,12 @@ def test_the_sweep_can_be_linear(images):
         {"min_lr": 1.0, "max_lr": 0.1},
         {"min_lr": -1.0},
         {"max_lr": np.inf},
+        {"max_lr": "1"},
         {"n_iter": 1},
+        {"n_iter": 0},
+        {"n_iter": 9},
         {"n_repeats": 0},
+        {"n_repeats": 1.5},
         {"mode": "cubic"},
     ],
 )
@@ -310,3 +315,52 @@ def test_a_clone_and_a_pipeline_take_the_measured_range(images, result):
     X, y = images
     pipeline = make_pipeline(MinMaxScaler(), clf).fit(X.reshape(len(X), -1), y)
     assert pipeline[-1].history_frame("batch")["lr"].max() <= result.max_lr
+
+
+# ---------------------------------------------------------------- a user's own ways
+
+
+def test_callbacks_that_stop_or_save_are_left_out_with_their_parameters(images, tmp_path):
+    clf = CLRLeNetClassifier(
+        callbacks=[("es", EarlyStopping()), ("save", Checkpoint(dirname=tmp_path))],
+        callbacks__es__patience=1,
+        callbacks__print_log=None,
+    )
+    result = rt.lr_range_test(clf, *images, n_iter=30, n_repeats=1, min_lr=1e-5, random_state=0)
+    assert len(result.lrs) == 30
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_that_a_plain_net_swallows_is_passed_on(images):
+    class Interrupting(torch.nn.Linear):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    X, y = images
+    X = (X.reshape(len(X), -1) / 255).astype("float32")
+    net = skorch.NeuralNetClassifier(
+        Interrupting, module__in_features=784, module__out_features=10, verbose=0
+    )
+    with pytest.raises(KeyboardInterrupt):
+        rt.lr_range_test(net, X, y, n_iter=20, n_repeats=1)
+    with pytest.raises(KeyboardInterrupt):
+        rt.lr_candidates_test(net, X, y, lrs=[0.01, 0.1], epochs=1)
+
+
+def test_a_linear_sweep_is_read_as_an_exponential_one():
+    lrs = np.linspace(1e-3, 10, 5000)
+    losses = valley_curve(lrs, start=0.01, lowest=1.0)
+    grid = np.geomspace(1e-3, 10, 5000)
+    expected = rt.turning_point(grid, valley_curve(grid, start=0.01, lowest=1.0))
+    assert rt.turning_point(lrs, losses) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_warning_points_at_the_line_of_the_caller():
+    with pytest.warns(rt.RangeTestWarning) as caught:
+        rt.first_fall(LRS, np.full(len(LRS), 2.3))
+    assert caught[0].filename == __file__
+
+
+def test_a_result_shows_its_answers_and_not_its_arrays(result):
+    assert "array" not in repr(result)
+    assert f"max_lr={result.max_lr}" in repr(result)

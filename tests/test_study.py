@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skclr import study
+from skclr import DivergenceError, LRRangeResult, study
 from skclr.__main__ import main
+from skclr._report import answer_range
 from skclr.datasets import load_fashion_mnist_sample
 
 RUNS = ("clr_measured", "clr_published", "doubling_measured", "doubling_published")
@@ -181,3 +182,43 @@ def test_the_package_runs_as_a_module():
 def test_published_figures_are_shipped():
     assert study.published("batch_doubling")["test_accuracy"].iloc[-1] == 0.8918
     assert len(study.published("lr_finder")) == 44
+
+
+def test_a_study_that_fails_reports_what_was_finished(tmp_path, monkeypatch):
+    def diverging(*args):
+        raise DivergenceError(1, 2, 0.5, float("nan"))
+
+    monkeypatch.setattr(study, "_train_all", diverging)
+    with pytest.raises(DivergenceError):
+        study.run(tmp_path, data=few_images(), epochs=1, n_jobs=1)
+    assert json.loads((tmp_path / "study.json").read_text())["state"] == "failed"
+    assert "This run failed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_measured_pair_clr_moves_between_the_published_boundaries(tmp_path):
+    lrs, losses = np.logspace(-3, 0, 5), np.ones((1, 5))
+    half = LRRangeResult(lrs, losses, losses, None, 0.5)
+    whole = LRRangeResult(lrs, losses, losses, 0.01, 0.5)
+    assert study.Study(tmp_path, {}, sweep=half).boundaries == study.PUBLISHED_RANGE
+    assert study.Study(tmp_path, {}, sweep=whole).boundaries == (0.01, 0.5)
+
+
+def test_the_report_calls_only_rates_below_the_best_idle_and_only_those_above_it_blown_up(tmp_path):
+    lrs = np.array([1e-6, 1e-2, 1e-1, 10.0])
+    losses = np.array([[2.3, 0.9, 0.5, 2.31]])
+    found = study.Study(
+        tmp_path,
+        {"n_classes": 10},
+        sweep=LRRangeResult(lrs, losses, losses, 1e-3, 0.1),
+        candidates=LRRangeResult(lrs, losses, losses, 1e-3, 0.1, kind="candidates"),
+    )
+    words = " ".join(answer_range(found))
+    assert "0.1 had the lowest training loss" in words
+    assert "Up to 1e-06 next to nothing was learned" in words
+    assert "From 10 on the loss was that of guessing" in words
+
+
+def test_integers_that_are_not_bytes_are_no_images(tmp_path):
+    X, y, X_test, y_test = few_images()
+    with pytest.raises(ValueError, match=r"uint8.*int64"):
+        study.run(tmp_path / "new", data=(X.astype(int), y, X_test, y_test))
