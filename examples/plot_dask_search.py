@@ -33,6 +33,7 @@ search = GridSearchCV(
     },
     cv=2,
     refit=False,
+    pre_dispatch="all",
 )
 
 # %%
@@ -43,7 +44,9 @@ search = GridSearchCV(
 # others, each with skclr installed, and connect with ``Client("tcp://that-machine:8786")``. One
 # thread a worker is right: a training uses one, and takes turns with others in its process.
 #
-# A worker that dies takes nothing with it: the scheduler gives its trainings to another.
+# A worker that dies takes nothing with it: the scheduler gives its trainings to another. For that
+# the cluster has to have them all from the start (``pre_dispatch="all"``): what is on its way to a
+# worker in the moment of its death can be lost, and the search with it.
 #
 # What comes back is ``cv_results_`` as ever. Look for the schedule whose bars stay high at both
 # rates: it asks least of the choice of `max_lr`.

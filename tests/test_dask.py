@@ -38,10 +38,10 @@ def images():
     return X[:400], y[:400]
 
 
-def a_search(verbose=0):
-    clf = CLRLeNetClassifier(max_epochs=2, step_size=1, random_state=0, verbose=verbose)
+def a_search():
+    clf = CLRLeNetClassifier(max_epochs=2, step_size=1, random_state=0)
     grid = {"schedule": ["triangular", "one_cycle", "batch_doubling"], "max_lr": [0.05, 0.1]}
-    return GridSearchCV(clf, grid, cv=2, refit=False)
+    return GridSearchCV(clf, grid, cv=2, refit=False, pre_dispatch="all")
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,22 @@ def test_a_search_on_two_worker_processes_gives_the_scores_of_one_process(
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], scores_at_home)
 
 
-def n_finished(cluster):
-    """Return how many trainings the cluster has finished so far."""
+def n_trainings(cluster, state):
+    """Return how many trainings have come into this state so far."""
     prefixes = list(cluster.scheduler.task_prefixes.values())
-    return sum(p.state_counts["memory"] for p in prefixes if "fit_and_score" in p.name)
+    return sum(p.state_counts[state] for p in prefixes if "fit_and_score" in p.name)
 
 
 def test_a_search_outlives_the_death_of_a_worker(cluster, images, scores_at_home):
-    before, victim = n_finished(cluster), next(iter(cluster.workers.values())).pid
+    victim = next(iter(cluster.workers.values())).pid
+    sent, finished = n_trainings(cluster, "waiting"), n_trainings(cluster, "memory")
     over = threading.Event()
     killed = []
 
     def kill_in_mid_search():
         while not over.wait(0.02):
-            if n_finished(cluster) > before:
+            all_sent = n_trainings(cluster, "waiting") >= sent + 12
+            if all_sent and n_trainings(cluster, "memory") > finished:
                 os.kill(victim, signal.SIGKILL)
                 killed.append(victim)
                 return
