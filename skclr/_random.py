@@ -30,26 +30,26 @@ def isolated_generators(seed: int | None = None, states: Any = None, device: Any
     """
     device = torch.device(device or "cpu")
     with _process, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        kept = np.random.get_state(), random.getstate()  # noqa: NPY002
+        kept = np.random.get_state(), random.getstate()
         try:
             if states is not None:
                 torch_state, numpy_state, python_state = states
                 torch.set_rng_state(torch_state)
-                np.random.set_state(numpy_state)  # noqa: NPY002
+                np.random.set_state(numpy_state)
                 random.setstate(python_state)
             elif seed is not None:
                 torch.manual_seed(seed)
-                np.random.seed(seed)  # noqa: NPY002
+                np.random.seed(seed)
                 random.seed(seed)
             yield
         finally:
-            np.random.set_state(kept[0])  # noqa: NPY002
+            np.random.set_state(kept[0])
             random.setstate(kept[1])
 
 
 def generator_states() -> tuple[Any, Any, Any]:
     """Return the states of the global generators of torch, NumPy and Python."""
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
 @contextmanager

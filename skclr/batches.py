@@ -63,11 +63,13 @@ class ImageDataset(skorch.dataset.Dataset):
         self.classes = classes
 
     @property
-    def X(self) -> np.ndarray:  # noqa: D102
+    def X(self) -> np.ndarray:
+        """The images."""
         return self.images
 
     @property
-    def y(self) -> np.ndarray | None:  # noqa: D102
+    def y(self) -> np.ndarray | None:
+        """The labels, or the class indices where no labels were given."""
         return self.targets if self.classes is None else self.classes[self.targets]
 
     def __len__(self) -> int:

@@ -1106,12 +1106,12 @@ def test_training_that_goes_on_after_an_error_is_reproducible_too(two_classes, e
 def test_generators_and_threads_are_put_back_after_an_error(two_classes, error):
     torch.set_num_threads(2)
     try:
-        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
         with pytest.raises(error):
             lenet(augmentation=Interrupting(3, error)).fit(*two_classes)
         assert torch.get_num_threads() == 2
         assert torch.equal(torch.get_rng_state(), torch_state)
-        assert_array_equal(np.random.get_state()[1], numpy_state[1])  # noqa: NPY002
+        assert_array_equal(np.random.get_state()[1], numpy_state[1])
     finally:
         torch.set_num_threads(1)
 

@@ -208,14 +208,14 @@ def test_the_estimator_is_left_as_it_was(images):
     params = clf.get_params()
     weights = {name: value.clone() for name, value in clf.module_.state_dict().items()}
     history = clf.history_.to_list()
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     rt.lr_range_test(clf, *images, n_iter=30, n_repeats=1, min_lr=1e-4, random_state=0)
     assert clf.get_params(deep=False).items() <= params.items()
     assert clf.history_.to_list() == history
     for name, value in clf.module_.state_dict().items():
         assert torch.equal(value, weights[name])
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == numpy_state).all()
 
 
 def test_any_skorch_classifier_is_swept_with_all_its_parameter_groups(images):
