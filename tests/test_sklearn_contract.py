@@ -247,7 +247,7 @@ def test_the_representation_shows_what_was_set_and_nothing_else():
 
 def draws_everywhere(images):
     """An augmentation that asks the generators of torch, NumPy and Python."""
-    shift = random.random() + np.random.random()  # noqa: NPY002
+    shift = random.random() + np.random.random()
     return images + 0.1 * torch.randn_like(images) + 0.01 * shift
 
 
@@ -279,20 +279,20 @@ def test_a_random_state_instance_goes_on_from_fit_to_fit(two_classes):
 
 def test_none_draws_on_the_generator_of_numpy(two_classes):
     X, y = two_classes
-    kept = np.random.get_state()  # noqa: NPY002
+    kept = np.random.get_state()
     try:
         clf = randomly_trained(None)
-        np.random.seed(7)  # noqa: NPY002
+        np.random.seed(7)
         first, second = bits(clf.fit(X, y), X), bits(clf.fit(X, y), X)
         assert first != second
-        np.random.seed(7)  # noqa: NPY002
+        np.random.seed(7)
         assert bits(clf.fit(X, y), X) == first
     finally:
-        np.random.set_state(kept)  # noqa: NPY002
+        np.random.set_state(kept)
 
 
 def _global_states():
-    numpy_state = np.random.get_state()  # noqa: NPY002
+    numpy_state = np.random.get_state()
     return {
         "python": random.getstate(),
         "numpy": (numpy_state[1].tobytes(), *numpy_state[2:]),
