@@ -568,7 +568,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _in_use(self):
         names = ("schedule", "base_lr_", "max_lr_", "step_size", "gamma", "batch_size",
                  "max_batch_size", "callbacks", "momentum", "weight_decay")  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        used = {name: getattr(self, name) for name in names}
+        return used | {"callbacks": copy.copy(self.callbacks)}  # a list may grow in its place
 
     def _apply_changes(self):
         """Let what was set since the last training take effect, and keep weights and history."""
@@ -808,7 +809,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         self._set_training(True)
         images, targets = batch
-        size = _PIECE if self._in_pieces else max(len(targets), 1)
+        size = _PIECE if len(targets) > _PIECE and self._in_pieces else len(targets)
         loss, y_pred = 0.0, []
         for start in range(0, len(targets), size):
             piece = slice(start, start + size)
@@ -835,6 +836,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         if getattr(criterion, "reduction", None) != "mean":
             return False
         if getattr(criterion, "weight", None) is not None:  # a weighted mean
+            return False
+        if getattr(criterion, "ignore_index", -1) >= 0:  # a mean over some of the samples
             return False
         return not any(isinstance(part, _BATCH_NORMS) for part in self.module_.modules())
 

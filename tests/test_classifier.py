@@ -1285,6 +1285,14 @@ def test_callbacks_set_between_trainings_are_called(two_classes):
     assert len(spy.training_) == 4
 
 
+def test_a_callback_put_into_the_list_between_trainings_is_called(two_classes):
+    callbacks, spy = [], Spy()
+    clf = lenet(callbacks=callbacks).fit(*two_classes)
+    clf.callbacks.append(spy)
+    clf.partial_fit(*two_classes)
+    assert len(spy.training_) == 4
+
+
 def test_a_schedule_set_between_trainings_may_grow_the_batch(two_classes):
     clf = lenet().fit(*two_classes)
     clf.set_params(schedule="batch_doubling", step_size=1, max_batch_size=32)
@@ -1371,3 +1379,50 @@ def test_a_measured_range_travels_with_the_weights(fashion, tmp_path):
     loaded.load_params(f_params=tmp_path / "model", use_safetensors=True)
     assert loaded.max_lr_ == clf.max_lr_
     assert_array_equal(loaded.predict_proba(fashion[0]), clf.predict_proba(fashion[0]))
+
+
+# ---------------------------------------------------------------- large batches
+
+
+class BatchNormed(Flat):
+    """The linear classifier behind a layer that sees a batch as a whole."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__(in_channels, n_classes)
+        self.norm = nn.BatchNorm2d(in_channels)
+
+    def forward(self, images):
+        return super().forward(self.norm(images))
+
+
+def after_one_update(monkeypatch, fashion, piece, **params):
+    monkeypatch.setattr("skclr.classifier._PIECE", piece)
+    clf = CLRLeNetClassifier(
+        schedule="constant", batch_size=400, max_epochs=1, random_state=0, **params
+    ).fit(*fashion)
+    return weights(clf), clf.history_frame()
+
+
+@pytest.mark.parametrize("piece", [1, 64, 150])
+def test_a_batch_in_pieces_makes_the_same_update(monkeypatch, fashion, piece):
+    whole, history = after_one_update(monkeypatch, fashion, 400)
+    pieces, again = after_one_update(monkeypatch, fashion, piece)
+    assert not np.array_equal(whole, pieces)  # it was in pieces: the last bits differ
+    assert_allclose(pieces, whole, rtol=1e-4, atol=1e-6)
+    measured = ["train_loss", "train_acc", "n_updates"]
+    assert_allclose(again[measured], history[measured], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"module": BatchNormed},
+        {"criterion__reduction": "sum", "max_lr": 1e-4},
+        {"criterion__weight": torch.arange(1.0, 11.0)},
+        {"criterion__ignore_index": 3},
+    ],
+    ids=["batch norm", "sum", "weighted mean", "mean over some"],
+)
+def test_a_batch_whose_loss_is_no_mean_of_its_pieces_stays_whole(monkeypatch, fashion, params):
+    whole, _ = after_one_update(monkeypatch, fashion, 400, **params)
+    assert_array_equal(after_one_update(monkeypatch, fashion, 64, **params)[0], whole)
