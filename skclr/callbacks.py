@@ -543,7 +543,7 @@ class BatchDoubling(Callback):
 
     See Also
     --------
-    LRHalving : The mirror image, which moves the learning rate.
+    skclr.callbacks.LRHalving : The mirror image, which moves the learning rate.
     skclr.schedules.batch_doubling : The same as a pure function.
 
     Notes
@@ -725,8 +725,7 @@ class LRRangeTest(Callback):
 
     See Also
     --------
-    skclr.range_test.lr_range_test : Several sweeps on clones of an estimator, and what range they
-        suggest.
+    skclr.lr_range_test : Several sweeps on clones of an estimator, and what range they suggest.
 
     Notes
     -----

@@ -203,7 +203,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         The labels, in the order of the columns of `predict_proba`.
     n_features_in_ : int
         Values in a sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the columns, where X is a DataFrame with names that are strings.
     image_shape_ : tuple of int
         Channels, height and width of the images seen by `fit`.

@@ -579,7 +579,7 @@ class HistoryDisplay:
     history : DataFrame or dict of str to DataFrame
         A row an epoch, with the columns ``epoch`` and ``train_loss`` and, where there are any,
         ``valid_loss``, ``train_acc`` and ``valid_acc``, as
-        :meth:`CLRLeNetClassifier.history_frame` gives it. A dict compares several, by name.
+        :meth:`skclr.CLRLeNetClassifier.history_frame` gives it. A dict compares several, by name.
 
     Attributes
     ----------

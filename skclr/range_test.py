@@ -1,8 +1,8 @@
 """The learning-rate range test: which rates work, measured, and the rules that read it.
 
 A rule is a function ``(lrs, losses) -> lr``. Those with a source of their own look at one smoothed
-curve; the two that :func:`lr_range_test` goes by, :func:`first_fall` and :func:`turning_point`,
-read all repeats together.
+curve; the two that :func:`skclr.lr_range_test` goes by, :func:`first_fall` and
+:func:`turning_point`, read all repeats together.
 """
 
 from __future__ import annotations

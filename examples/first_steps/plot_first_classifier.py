@@ -1,0 +1,6 @@
+"""
+A first classifier in ten lines
+===============================
+
+x
+"""
