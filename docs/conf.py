@@ -31,6 +31,7 @@ html_math_renderer = "mathml"
 exclude_patterns = ["_build", "_templates", "user_guide/_tables", "auto_examples/**/*.ipynb"]
 templates_path = ["_templates"]
 default_role = "literal"
+toc_object_entries_show_parents = "hide"
 nitpicky = True
 
 # ---------------------------------------------------------------- reference
@@ -38,6 +39,7 @@ nitpicky = True
 autosummary_generate = True
 autosummary_imported_members = False
 autosummary_context = {"documented": reference.documented_members()}
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say more
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -119,6 +121,7 @@ html_title = "skclr"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

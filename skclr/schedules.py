@@ -55,7 +55,7 @@ def cyclical(
 
         \eta(t) = \eta_\text{base} + (\eta_\text{max} - \eta_\text{base}) \, \Lambda(t) \, s,
         \qquad
-        \Lambda(t) = \begin{cases} x / r & x \le r \\ (1 - x) / (1 - r) & x > r \end{cases}
+        \Lambda(t) = \min\left( \frac{x}{r}, \frac{1 - x}{1 - r} \right)
 
     where :math:`S = S_\text{up} + S_\text{down}` is the length of a cycle,
     :math:`c = \lfloor 1 + t / S \rfloor` the number of the cycle, :math:`x = 1 + t / S - c` the

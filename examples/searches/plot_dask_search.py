@@ -23,10 +23,10 @@ from sklearn.model_selection import GridSearchCV
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
 
 X, y = load_fashion_mnist_sample(return_X_y=True)
-X, y = X[:1500], y[:1500]
+X, y = X[:1200], y[:1200]
 
 search = GridSearchCV(
-    CLRLeNetClassifier(max_epochs=4, step_size=2, random_state=0),
+    CLRLeNetClassifier(batch_size=32, max_epochs=3, step_size=1.5, random_state=0),
     {
         "schedule": ["triangular", "exp_range", "one_cycle", "batch_doubling"],
         "max_lr": [0.02, 0.1],
