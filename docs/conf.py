@@ -100,7 +100,7 @@ sphinx_gallery_conf = {
             "*",
         ]
     ),
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "lessons.LessonOrder",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skclr",),
     "image_srcset": ["2x"],
