@@ -1,6 +1,7 @@
 """How the site is built: ``python -m sphinx -W -n -b html docs docs/_build/html``."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -84,6 +85,16 @@ intersphinx_mapping = {
         "torch": "https://docs.pytorch.org/docs/stable",
     }.items()
 }
+
+
+def name_classes(app, what, name, obj, options, signature, returns):
+    """Write a class as a default by its name."""
+    return signature and re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", signature), returns
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", name_classes)
+
 
 # ---------------------------------------------------------------- gallery
 

@@ -70,7 +70,9 @@ _BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 class DivergenceError(ValueError):
     """The loss is not finite any more: the learning rate was too high.
 
-    Attributes
+    What it is constructed with is kept in attributes of the same names.
+
+    Parameters
     ----------
     epoch : int
         The epoch, counted from 1.
@@ -498,10 +500,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
         Parameters
         ----------
-        X, y, X_val, y_val : array-like
+        X, y : array-like
             As in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur, where the first call's `y` does not have them all.
+        X_val, y_val : array-like, default=None
+            As in `fit`.
 
         Returns
         -------

@@ -71,6 +71,7 @@ PROJECTS = {
             (EXCEPTION, "UserWarning"),
             (EXCEPTION, "ValueError"),
         ],
+        "library/functools.html#{}": [(FUNCTION, "functools.partial")],
         "library/pickle.html#module-{}": [(MODULE, "pickle")],
     },
     "skorch": {
