@@ -215,7 +215,7 @@ class ImagePreparation:
         elif 2 * max(height, width) <= self.size:
             factor = self.size // max(height, width)
             images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-        return self._pad(self._standardize(images))
+        return self._standardize(self._padded(images))
 
     def _shrink(self, images):
         height, width = images.shape[2:]
@@ -224,24 +224,24 @@ class ImagePreparation:
         wide = images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
         return F.interpolate(wide, size=shape, mode="bilinear", antialias=True)
 
-    def _standardize(self, images):
-        if self.mean is None:
-            return images.to(torch.float32, copy=True)
-        dtype = torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32
-        mean = self.mean.to(images.device, dtype)
-        centred = images.to(dtype) - mean
-        return centred.div_(self.std.to(images.device, dtype)).to(torch.float32)
-
-    def _pad(self, images):
-        height, width = images.shape[2:]
+    def _padded(self, images):
+        """Return the images in the middle of float ones, in one pass over memory."""
+        dtype = torch.float32
+        if self.mean is not None and images.dtype in _WIDE_DTYPES:
+            dtype = torch.float64
+        n, channels, height, width = images.shape
         if height == width == self.size:
-            return images
-        padded = images.new_zeros(len(images), images.shape[1], self.size, self.size)
-        if self.mean is not None:
-            padded += (-self.mean / self.std).to(padded)  # pixels 0, standardized as all others
+            return images.to(dtype, copy=True)
+        padded = images.new_zeros((n, channels, self.size, self.size), dtype=dtype)
         top, left = (self.size - height) // 2, (self.size - width) // 2
         padded[:, :, top : top + height, left : left + width] = images
         return padded
+
+    def _standardize(self, images):
+        if self.mean is None:
+            return images
+        mean, std = (part.to(images.device, images.dtype) for part in (self.mean, self.std))
+        return images.sub_(mean).div_(std).to(torch.float32)
 
 
 def pixel_statistics(

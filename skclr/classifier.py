@@ -35,7 +35,8 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from skclr._random import generator_states, isolated_generators, one_thread
+from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
+from skclr._random import generator_states, isolated_generators, one_thread, side_by_side
 from skclr.batches import BatchIterator, ImageDataset, ImagePreparation, pixel_statistics
 from skclr.callbacks import (
     BatchAccuracy,
@@ -63,8 +64,6 @@ _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
 _AUTO = "auto"
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
-_PIECE = 256  # samples whose activations in LeNet-5 fit in a processor's cache
-_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 
 
 class DivergenceError(ValueError):
@@ -158,8 +157,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         Passes over the training data in one call of `fit` or `partial_fit`.
     augmentation : callable or None, default=None
         Applied to each batch of training, in pieces of at most 256 images: a float tensor of shape
-        (n, channels, 32, 32) in, one of the same shape and dtype out. See
-        :class:`skclr.augmentation.RandomShiftFlip`.
+        (n, channels, 32, 32) in, one of the same shape and dtype out. If it has a parameter
+        ``generator``, it is given a ``torch.Generator`` to draw from, and pieces are augmented side
+        by side. See :class:`skclr.augmentation.RandomShiftFlip`.
     standardize : bool, default=True
         Whether the mean of the training pixels is subtracted and the result divided by their
         standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
@@ -229,8 +229,11 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     the largest whole factor that fits and zero-padded around, a larger one is resized with
     antialiasing. A row whose length is no square is zero-padded to the next one.
 
-    On the CPU one thread is used, which makes the result independent of how many are to be had:
-    for a network this small a second one gains little, and another training can use it.
+    On the CPU a batch of 32 samples or more is cut into an even number of pieces of at most 256,
+    which as many threads as ``torch.get_num_threads()`` take in turn, each computing with one
+    thread. Where a batch is cut depends on its size alone, and the gradients are added up in order,
+    so the result does not depend on the number of threads. Networks that may draw random numbers
+    (all but those of torch's own layers without dropout) are trained by one thread.
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
@@ -808,42 +811,84 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def train_step_single(self, batch, **fit_params):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         self._set_training(True)
-        images, targets = batch
-        size = _PIECE if len(targets) > _PIECE and self._in_pieces else len(targets)
-        loss, y_pred = 0.0, []
-        for start in range(0, len(targets), size):
-            piece = slice(start, start + size)
-            answer, share = self._train_on(images[piece], targets[piece], len(targets))
-            loss, y_pred = loss + share, [*y_pred, answer]
-        return {"loss": loss, "y_pred": y_pred[0] if len(y_pred) == 1 else _joined(y_pred)}
+        shared = self._trains_side_by_side
+        pieces = self._pieces(*batch, shared)
+        if shared and len(pieces) > 1:
+            return self._train_side_by_side(pieces)
+        losses, answers = [], []
+        for piece in pieces:
+            loss, y_pred = self._loss(piece)
+            loss.backward()
+            losses.append(loss.detach())
+            answers.append(y_pred)
+        return {"loss": sum(losses), "y_pred": _joined(answers)}
 
-    def _train_on(self, images, targets, n_batch):
-        """Add a piece's part of the gradients of a batch of so many samples."""
-        images = self._prepared(images)
-        if self.augmentation is not None:
-            images = self._augmented(images)
-        y_pred = self._answered(images)
-        loss = self.get_loss(y_pred, targets, X=images, training=True)
-        if len(targets) < n_batch:
-            loss = loss * (len(targets) / n_batch)
-        loss.backward()
-        return y_pred, loss.detach()
+    def _train_side_by_side(self, pieces):
+        """Give each thread a piece at a time; add up the gradients in the order of the pieces."""
+        parameters = [part for part in self.module_.parameters() if part.requires_grad]
+
+        def compute(piece):
+            loss, y_pred = self._loss(piece)
+            return loss.detach(), y_pred.detach(), torch.autograd.grad(loss, parameters)
+
+        losses, answers, gradients = zip(*side_by_side(compute, pieces), strict=True)
+        for parameter, shares in zip(parameters, zip(*gradients, strict=True), strict=True):
+            total = sum(shares)
+            parameter.grad = total if parameter.grad is None else parameter.grad + total
+        return {"loss": sum(losses), "y_pred": _joined(answers)}
+
+    def _pieces(self, images, targets, shared):
+        n = len(targets)
+        whole = not is_mean_of_pieces(self.criterion_, self.module_)
+        parts = [slice(n)] if whole else cut(n, self._device, shared=shared)
+        return [Piece(images[part], targets[part], n, self._generator()) for part in parts]
+
+    def _generator(self):
+        """Return what a piece's augmentation draws from, where it takes a generator."""
+        return torch.Generator().manual_seed(_drawn_seed()) if self._takes_generator else None
 
     @property
-    def _in_pieces(self):
-        """Whether the gradient of a batch is the mean of those of its pieces."""
-        criterion = self.criterion_
-        if getattr(criterion, "reduction", None) != "mean":
+    def _takes_generator(self):
+        if self.augmentation is None:
             return False
-        if getattr(criterion, "weight", None) is not None:  # a weighted mean
+        try:
+            return "generator" in _signature(self.augmentation)
+        except ValueError:  # a function of C without a signature
             return False
-        if getattr(criterion, "ignore_index", -1) >= 0:  # a mean over some of the samples
-            return False
-        return not any(isinstance(part, _BATCH_NORMS) for part in self.module_.modules())
+
+    @property
+    def _trains_side_by_side(self):
+        """Whether the pieces of a batch can be computed at the same time and give the same bits."""
+        return (
+            self._device.type == "cpu"
+            and (self.augmentation is None or self._takes_generator)
+            and type(self).get_loss is skorch.NeuralNetClassifier.get_loss
+            and draw_nothing(self.criterion_, self.module_)
+        )
+
+    @property
+    def _device(self):
+        return torch.device(self.device or "cpu")
+
+    def _loss(self, piece):
+        """Return a piece's part of the loss of its batch, and the network's answer."""
+        images = self._prepared(piece.images)
+        if self.augmentation is not None:
+            images = self._augmented(images, piece.generator)
+        y_pred = self._answered(images)
+        loss = self.get_loss(y_pred, piece.targets, X=images, training=True)
+        if len(piece.targets) < piece.n_batch:
+            loss = loss * (len(piece.targets) / piece.n_batch)
+        return loss, y_pred
 
     def infer(self, x, **fit_params):
         """Return the network's answer to a batch of images as they came in."""
-        return self._answered(self._prepared(x))
+        if torch.is_grad_enabled() or self.module_.training:
+            return self._answered(self._prepared(x))
+        shared = self._device.type == "cpu" and draw_nothing(self.module_)
+        pieces = [x[part] for part in cut(len(x), self._device, shared=shared)]
+        compute = side_by_side if shared else _in_turn
+        return _joined(compute(lambda piece: self._answered(self._prepared(piece)), pieces))
 
     def _answered(self, images):
         answer = self.module_(images)
@@ -859,8 +904,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         images = images.to(self.device) if self.device is not None else images
         return ImagePreparation(self.image_shape_, self.pixel_mean_, self.pixel_std_)(images)
 
-    def _augmented(self, images):
-        augmented = self.augmentation(images)
+    def _augmented(self, images, generator):
+        given = {} if generator is None else {"generator": generator}
+        augmented = self.augmentation(images, **given)
         if not isinstance(augmented, torch.Tensor):
             got = type(augmented).__name__
         elif augmented.shape != images.shape or augmented.dtype != images.dtype:
@@ -1242,7 +1288,13 @@ def _read_metadata(data, name):
         ) from None
 
 
+def _in_turn(function, items):
+    return [function(item) for item in items]
+
+
 def _joined(answers):
+    if len(answers) == 1:
+        return answers[0]
     if isinstance(answers[0], tuple):
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
     return torch.cat(answers)
