@@ -37,7 +37,16 @@ from torch.utils.data import Dataset, Subset
 
 from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
 from skclr._random import generator_states, isolated_generators, one_thread, side_by_side
-from skclr.batches import BatchIterator, ImageDataset, ImagePreparation, pixel_statistics
+from skclr.batches import (
+    BatchIterator,
+    ImageDataset,
+    ImagePreparation,
+    channels_first,
+    from_torch,
+    is_lazy,
+    opened,
+    pixel_statistics,
+)
 from skclr.callbacks import (
     BatchAccuracy,
     BatchDoubling,
@@ -467,16 +476,17 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     # ---------------------------------------------------------------- training
 
-    def fit(self, X, y, *, X_val=None, y_val=None):
+    def fit(self, X, y=None, *, X_val=None, y_val=None):
         """Train for `max_epochs` epochs, from new weights unless `warm_start`.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels)
-            Images.
+                (n, h, w, channels), or torch Dataset
+            Images. A memory map is read batch by batch, and so is a data set of the map style, such
+            as torchvision's.
         y : array-like of shape (n,)
-            Labels, numbers or strings, of at least two classes.
+            Labels, numbers or strings, of at least two classes. None: those of the data set.
         X_val, y_val : array-like, default=None
             Validation data in the same form, for ``valid_loss`` and ``valid_acc``; instead of
             `validation_fraction`.
@@ -496,7 +506,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         cold = not (self.warm_start and hasattr(self, "classes_"))
         return self._train(X, y, X_val, y_val, cold=cold)
 
-    def partial_fit(self, X, y, classes=None, *, X_val=None, y_val=None):
+    def partial_fit(self, X, y=None, classes=None, *, X_val=None, y_val=None):
         """Train for `max_epochs` more epochs, from where the last call ended.
 
         Parameters
@@ -589,9 +599,6 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Set `base_lr_` and `max_lr_`, measured where they are "auto"."""
         given = {"base_lr": self.base_lr, "max_lr": self.max_lr}
         if measure and _AUTO in given.values() and not callable(self.schedule):
-            if isinstance(train, Subset):
-                whole, indices = train.dataset, train.indices
-                train = ImageDataset(whole.images[indices], whole.targets[indices], whole.classes)
             self.lr_range_ = self._measured_range(train)
         for name, value in given.items():
             if value == _AUTO:
@@ -603,11 +610,11 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _measured_range(self, train):
         from skclr.range_test import RangeTestWarning, lr_range_test
 
-        images, targets = train.X, train.y
+        images, labels = opened(train)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RangeTestWarning)
             found = lr_range_test(
-                self, images, targets, random_state=_drawn_seed(), verbose=self.verbose
+                self, images, labels, random_state=_drawn_seed(), verbose=self.verbose
             )
         needed = {"base_lr", "max_lr"} if self.schedule in _WITH_BOTH_BOUNDARIES else {"max_lr"}
         for name in sorted(needed):
@@ -641,7 +648,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _check_validation(self, X_val, y_val, classes):
         if X_val is None and y_val is None:
             return None
-        if X_val is None or y_val is None:
+        if X_val is None or (y_val is None and not isinstance(X_val, Dataset)):
             raise ValueError("X_val and y_val go together, and one of them is None.")
         if self.validation_fraction is not None:
             raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
@@ -803,8 +810,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def get_dataset(self, X, y=None):
         """Return images, checked against those of `fit`, as a data set."""
-        if isinstance(X, Dataset):
+        if _is_prepared(X):
             return X
+        if isinstance(X, Dataset):
+            X, _ = opened(X, labelled=False)
         targets = None if y is None else _encode(np.asarray(y), self.classes_, "y")
         return ImageDataset(self._check_X(X, reset=False), targets, self.classes_)
 
@@ -974,7 +983,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """
         indices = self.predict_proba(X).argmax(axis=1)
         # skorch's scoring callbacks compare with the class indices of the batches that they kept
-        return indices if isinstance(X, Dataset) else self.classes_[indices]
+        return indices if _is_prepared(X) else self.classes_[indices]
 
     def save_params(
         self,
@@ -1197,9 +1206,18 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     # ---------------------------------------------------------------- input
 
     def _check_X_y(self, X, y, *, reset):
-        X = _from_torch(X)
-        y = _from_torch(y)
-        if reset or _n_dimensions(X) == 2:
+        if isinstance(X, Dataset):
+            X, own_labels = opened(X, labelled=y is None)
+            y = own_labels if y is None else y
+        X, y = from_torch(X), from_torch(y)
+        if is_lazy(X):
+            if y is None:
+                raise ValueError("y is None, and the samples of the data set have no labels.")
+            if reset:
+                vars(self).pop("feature_names_in_", None)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+        elif reset or _n_dimensions(X) == 2:
             X, y = validate_data(
                 self, X, y, reset=reset, allow_nd=True, dtype="numeric", multi_output=False
             )
@@ -1211,7 +1229,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return self._as_images(X, reset=reset), y
 
     def _check_X(self, X, *, reset):
-        X = _from_torch(X)
+        X = from_torch(X)
+        if is_lazy(X):
+            return self._as_images(X, reset=reset)
         if _n_dimensions(X) == 2:
             X = validate_data(self, X, reset=reset, dtype="numeric")
         else:
@@ -1226,12 +1246,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _as_images(self, X, *, reset):
         """Return rows as they are, and images with the channels first."""
         with np.errstate(over="ignore"):
-            fits = X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
+            fits = is_lazy(X) or X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
         if not fits:
             raise ValueError("X contains a value too large for dtype('float64').")
         if 0 in X.shape[1:]:
             raise ValueError(f"The images are empty: X has the shape {X.shape}.")
-        images = _channels_first(X)
+        images = X if is_lazy(X) else channels_first(X)
         shape = _image_shape(images)
         n_features = math.prod(images.shape[1:])
         if reset:
@@ -1247,6 +1267,13 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 f"{type(self).__name__} was fitted on images of shape {self.image_shape_}."
             )
         return images
+
+
+def _is_prepared(X):
+    """Tell whether this is a data set of ours, as skorch's callbacks hand it back."""
+    while isinstance(X, Subset):
+        X = X.dataset
+    return isinstance(X, ImageDataset)
 
 
 def _check_device(device):
@@ -1340,31 +1367,8 @@ def _encode(labels, classes, name):
     return np.searchsorted(classes, labels)
 
 
-def _from_torch(array):
-    if not isinstance(array, torch.Tensor):
-        return array
-    array = array.detach().cpu()
-    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
-
-
 def _n_dimensions(X):
     return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-
-
-def _channels_first(X):
-    """Return rows as they are, and images as (n, channels, height, width)."""
-    if X.ndim == 2:
-        return X
-    if X.ndim == 3:
-        return X[:, np.newaxis]
-    if X.ndim == 4 and X.shape[1] in (1, 3):
-        return X
-    if X.ndim == 4 and X.shape[3] in (1, 3):
-        return np.moveaxis(X, 3, 1)
-    raise ValueError(
-        "Expected rows (n, n_features) or images (n, h, w), (n, channels, h, w) or "
-        f"(n, h, w, channels) with 1 or 3 channels, got an array of shape {X.shape}."
-    )
 
 
 def _image_shape(images):
