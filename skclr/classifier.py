@@ -715,6 +715,13 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         built = super().initialized_instance(instance_or_cls, kwargs)
         return copy.deepcopy(built) if built is instance_or_cls else built
 
+    def torch_compile(self, module, name):
+        """Compile the network in place, for batches of any size; it keeps its type and its keys."""
+        if self.compile and not name.startswith("criterion"):
+            module.compile(**self.get_params_for("compile"))
+            self._compiled_for = set()  # training, or not
+        return module
+
     def initialize_history(self):
         """Begin a new history, and leave the old one to whoever still has it."""
         self.history_ = History()
@@ -840,7 +847,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             loss, y_pred = self._loss(piece)
             return loss.detach(), y_pred.detach(), torch.autograd.grad(loss, parameters)
 
-        losses, answers, gradients = zip(*side_by_side(compute, pieces), strict=True)
+        losses, answers, gradients = zip(*self._mapped(compute, pieces), strict=True)
         for parameter, shares in zip(parameters, zip(*gradients, strict=True), strict=True):
             total = sum(shares)
             parameter.grad = total if parameter.grad is None else parameter.grad + total
@@ -896,10 +903,20 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             return self._answered(self._prepared(x))
         shared = self._device.type == "cpu" and draw_nothing(self.module_)
         pieces = [x[part] for part in cut(len(x), self._device, shared=shared)]
-        compute = side_by_side if shared else _in_turn
-        return _joined(compute(lambda piece: self._answered(self._prepared(piece)), pieces))
+        mapped = self._mapped if shared else _in_turn
+        return _joined(mapped(lambda piece: self._answered(self._prepared(piece)), pieces))
+
+    def _mapped(self, function, pieces):
+        """Map side by side; where that compiles the network, in turn, so that it is done once."""
+        kind = self.module_.training
+        if self.compile and kind not in self._compiled_for:
+            self._compiled_for.add(kind)
+            return _in_turn(function, pieces)
+        return side_by_side(function, pieces)
 
     def _answered(self, images):
+        if self.compile and len(images) > 1:  # else each size of a batch is compiled anew
+            torch._dynamo.mark_dynamic(images, 0)
         answer = self.module_(images)
         scores = answer[0] if isinstance(answer, tuple) else answer
         if scores.shape != (len(images), len(self.classes_)):
