@@ -72,6 +72,11 @@ _SCHEDULES = (
 _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
 _AUTO = "auto"
+_NO_COMPILER = (
+    "compile=True needs a C++ compiler and the headers of Python, and torch.compile found no "
+    "working ones. Install them (Debian: g++ and python3-dev; macOS: xcode-select --install; "
+    "Windows: Visual Studio's C++ tools), or set compile=False. Nothing has been trained."
+)
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
 
 
@@ -635,6 +640,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         except KeyboardInterrupt as interrupt:
             if not _raised_by_callback(interrupt):
                 raise
+        except Exception as error:
+            if self.compile and _is_lack_of_compiler(error):
+                raise RuntimeError(_NO_COMPILER) from error
+            raise
         finally:
             self.notify("on_train_end", X=split.train, y=y)
 
@@ -1354,6 +1363,15 @@ def _raised_by_callback(interrupt):
     frame = traceback.tb_frame
     statement = dis.opname[frame.f_code.co_code[traceback.tb_lasti]]
     return statement == "RAISE_VARARGS" and isinstance(frame.f_locals.get("self"), Callback)
+
+
+def _is_lack_of_compiler(error):
+    """Tell whether torch.compile found no C++ compiler, or one that cannot build for Python."""
+    while error is not None:
+        if type(error).__name__ in ("InvalidCxxCompiler", "CppCompileError"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _train_rows(epoch):

@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import shutil
 import signal
 import tracemalloc
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import skorch.dataset
 import torch
+import torch._inductor.config
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.base import clone
@@ -19,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
+from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 from torchvision.datasets import FakeData
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -1041,6 +1044,30 @@ def test_a_compiled_network_is_the_same_model(two_classes):
     plain = lenet().fit(X, y)
     compiled = lenet(compile=True, compile__backend="eager").fit(X, y)
     assert_allclose(compiled.predict_proba(X), plain.predict_proba(X), atol=1e-4)
+    assert list(compiled.module_.state_dict()) == list(plain.module_.state_dict())
+    assert type(compiled.module_) is LeNet5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_code_makes_the_same_update_for_all_sizes_of_a_batch(fashion):
+    X, y = fashion
+    counters.clear()
+    params = {"schedule": "batch_doubling", "step_size": 1, "batch_size": 40, "max_lr": 0.02}
+    plain = lenet(**params, max_epochs=4).fit(X, y)
+    compiled = lenet(**params, max_epochs=4, compile=True).fit(X, y)
+    assert_allclose(weights(compiled), weights(plain), atol=1e-5)
+    assert_allclose(compiled.predict_proba(X[:300]), plain.predict_proba(X[:300]), atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 2  # one that trains and one that predicts
+
+
+def test_a_missing_compiler_is_told_in_words(fashion, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    torch._dynamo.reset()
+    clf = lenet(compile=True)
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler .* Nothing has been trained"):
+        clf.fit(*fashion)
 
 
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), None])
