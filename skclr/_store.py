@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import types
 from collections.abc import Mapping
@@ -97,16 +98,12 @@ class RunStore:
 
     @staticmethod
     def _read(path, columns):
-        numbers = [name for name, dtype in columns.items() if dtype != "str"]
         try:
-            frame = pd.read_csv(
-                path,
-                dtype=columns,
-                keep_default_na=False,
-                na_values={name: [""] for name in numbers},
-                float_precision="round_trip",
-            )
-            return frame[list(columns)]
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)[list(columns)]
+            for name, dtype in columns.items():
+                if dtype == "float64":  # Python reads back every bit that it wrote
+                    frame[name] = [float(text) if text else math.nan for text in frame[name]]
+            return frame.astype(columns)
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(
                 f"{path} is no store of compare_schedules ({error}). It is left as it is; name "

@@ -1059,7 +1059,9 @@ class GradientNoiseScale(Callback):
         """Return the estimates of the squared norm of the gradient and of its variance."""
         parameters = [p for _, p in net.get_all_learnable_params() if p.requires_grad]
         small, total = 0.0, 0.0
-        with isolated_generators(device=net.device), _untouched(net, parameters):
+        with isolated_generators(device=net.device):  # what is drawn here, training draws again
+            seed = (int(torch.randint(2**31, ())) + len(net.history)) % 2**31
+        with isolated_generators(seed, device=net.device), _untouched(net, parameters):
             for batch in self._batches(net, dataset):
                 for parameter in parameters:
                     parameter.grad = None
