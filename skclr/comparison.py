@@ -288,7 +288,8 @@ def _paired(values, reference):
     difference = both["value"] - both["reference"]
     p_value = math.nan
     if len(both) > 1 and difference.any():
-        with np.errstate(divide="ignore"):  # seeds that differ by exactly the same
+        with warnings.catch_warnings():  # of seeds that all differ by the same
+            warnings.simplefilter("ignore", RuntimeWarning)
             p_value = float(stats.ttest_rel(both["value"], both["reference"]).pvalue)
     return len(both), *_mean_with_interval(difference), p_value
 
