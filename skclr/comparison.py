@@ -85,8 +85,9 @@ class ScheduleComparison:
     candidate
     doubling        0.001 -0.0015  0.0035   0.2254
     >>> print(comparison.in_words("doubling"))  # doctest: +NORMALIZE_WHITESPACE
-    doubling is as accurate as halving within 0.4 points (difference +0.10 points, 95 % interval
-    -0.15 to +0.35 in 3 seeds, p = 0.23), with 4.0 times fewer updates and 0.50 of the time.
+    doubling matches halving within 0.4 points of test accuracy (difference +0.10 points, 95 %
+    interval -0.15 to +0.35 in 3 seeds, p = 0.23), with 4.0 times fewer updates and 0.50 of the
+    time.
     """
 
     runs: pd.DataFrame = field(repr=False)
@@ -328,7 +329,7 @@ def _verdict(candidate, reference, row, n_tests):
         )
     within = math.ceil(10 * max(abs(low), abs(high)) - 1e-9) / 10
     return (
-        f"{candidate} is as accurate as {reference} within {within:.1f} points "
+        f"{candidate} matches {reference} within {within:.1f} points of test accuracy "
         f"(difference {points:+.2f} points, {measured})"
     )
 

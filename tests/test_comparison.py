@@ -583,7 +583,7 @@ def test_words_tell_a_difference_only_where_the_corrected_p_value_does():
     # p = 0.032 for the second: below 0.05, but not when two are compared
     assert compared.differences().loc["second", "p_value"] < 0.05
     assert compared.differences().loc["second", "p_value_holm"] > 0.05
-    assert "is as accurate as first within" in compared.in_words("second")
+    assert "matches first within" in compared.in_words("second")
     assert "Holm-corrected for 2 comparisons" in compared.in_words("second")
     alone = made_up({name: MADE_UP[name] for name in ("first", "second")})
     assert alone.in_words("second").startswith("second is 0.30 points more accurate than first")

@@ -66,8 +66,8 @@ comparison.summary[columns].round(4)
 comparison.differences().round(4)
 
 # %%
-# Or in words. "As accurate within" names the farther end of the interval: a larger difference would
-# have shown.
+# Or in words. "Matches within" names the farther end of the interval: a larger difference is
+# unlikely.
 
 for name in ("batch_doubling", "constant"):
     print(comparison.in_words(name))
