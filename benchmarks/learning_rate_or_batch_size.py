@@ -9,6 +9,10 @@ rate over batch size, in the same epochs. Beside them stand a constant rate as c
 (triangular, and exponential range with an amplitude that falls to a tenth) and one-cycle. All of
 them have the same highest rate, and the lowest rate of halving as their lower boundary.
 
+Why 0.05: in a trial (--data sample --seeds 1 --max-lr ...) halving, doubling and the constant rate
+reached a test accuracy of 0.846, 0.847 and 0.846 with 0.05, 0.837, 0.832 and 0.834 with 0.1, and
+0.843, 0.846 and 0.851 with 0.02, the training loss of halving being 0.14, 0.11 and 0.26.
+
 The runs are written to the store as they come; interrupted, the same command goes on from there.
 Without --store nothing is kept but what is printed.
 """
@@ -47,7 +51,7 @@ def schedules(epochs, max_lr, n_samples):
             max_lr=max_lr,
             batch_size=BATCH_SIZE,
             max_epochs=epochs,
-            callbacks=[("noise_scale", GradientNoiseScale())],
+            callbacks=[("noise_scale", GradientNoiseScale(n_batches=64))],
             **parameters,
         )
         for name, parameters in own.items()

@@ -780,7 +780,8 @@ class BatchSizeDisplay:
     noise_scale : array-like of shape (n_epochs,) or (n_seeds, n_epochs), or None, default=None
         The gradient's noise scale after each epoch, in samples, as
         :class:`skclr.GradientNoiseScale` records it; infinite or NaN where it could not be told.
-        Drawn in a panel of its own, against the epoch. None: no such panel.
+        Drawn in a panel of its own, against the epoch, where the median over the seeds is finite,
+        in a band of the seeds in which it is. None: no such panel.
 
     Attributes
     ----------
@@ -1022,20 +1023,21 @@ class BatchSizeDisplay:
     def _draw_noise(self, ax, line_kw):
         """Draw noise scale and batch size against the epoch."""
         epochs = np.arange(1, len(self.batch_size) + 1)
-        scale = np.where(np.isfinite(self.noise_scale), self.noise_scale, np.nan)
-        told = np.isfinite(scale).any(axis=0)
-        n_seeds = len(scale)
+        n_seeds = len(self.noise_scale)
+        median = pd.DataFrame(self.noise_scale).median().to_numpy()  # infinite seeds take part
+        told = np.isfinite(median)
         style = {"color": _GREEN, **_THICK, "marker": "o", "markersize": 4.5, "zorder": 3}
         style["label"] = (
             "noise scale" if n_seeds == 1 else f"noise scale, median of {n_seeds} seeds"
         )
         style = _merged(style, line_kw)
         if n_seeds > 1:
-            low, high = np.nanmin(scale[:, told], axis=0), np.nanmax(scale[:, told], axis=0)
+            finite = pd.DataFrame(self.noise_scale[:, told]).replace(np.inf, np.nan)
+            low, high = finite.min(), finite.max()
             self.fill_between_.append(
                 ax.fill_between(epochs[told], low, high, color=style["color"], **_BAND)
             )
-        lines = ax.plot(epochs[told], np.nanmedian(scale[:, told], axis=0), **style)
+        lines = ax.plot(epochs[told], median[told], **style)
         lines += ax.plot(
             epochs, self.batch_size, color=_GREY, linestyle="--", drawstyle="steps-mid",
             label="batch size",
