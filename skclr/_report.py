@@ -266,9 +266,9 @@ def _about_seeds(comparison):
     sizes = history.loc[history["candidate"] == DOUBLING, "batch_size"]
     n_seeds = comparison.runs["seed"].nunique()
     words = (
-        f"What one run of each cannot tell, {n_seeds} seeds can. The rate halved at a batch of "
-        f"{sizes.min()}, from {_rate(history['lr'].max())} on, and the batch doubled up to "
-        f"{sizes.max()} at that rate, go through the same noise scale (rate over batch size) in "
+        f"One run of each cannot tell how much is chance; {n_seeds} seeds can. The rate halved at "
+        f"a batch of {sizes.min()}, from {_rate(history['lr'].max())} on, and the batch doubled up "
+        f"to {sizes.max()} at that rate, go through the same noise scale (rate over batch size) in "
         f"the same {history['epoch'].max()} epochs, from the same initial weights. "
     )
     sentence = comparison.in_words(DOUBLING)
