@@ -465,6 +465,10 @@ def _check_candidates(candidates, data):
         )
     X, y, X_test, y_test = data
     for images, labels, name in ((X, y, "X"), (X_test, y_test, "X_test")):
+        if labels is None:
+            raise ValueError(
+                f"{name} has no labels: those of a comparison stand beside the images."
+            )
         if get_len(images) != len(labels):
             raise ValueError(
                 f"{name} has {get_len(images)} samples, and {len(labels)} labels belong to it."

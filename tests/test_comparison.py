@@ -615,6 +615,7 @@ def test_words_tell_the_farther_end_of_the_interval_and_the_cost():
         ({"seeds": []}, ValueError, "at least one"),
         ({"seeds": [1, 1]}, ValueError, "all be different"),
         ({"seeds": [0.5]}, ValueError, "seeds must be integers"),
+        ({"y": None}, ValueError, "X has no labels"),
         ({"y": [0, 1]}, ValueError, "X has 120 samples, and 2 labels"),
         ({"X_test": np.zeros((80, 5, 5))}, ValueError, "fitted on images of shape"),
         ({"y_test": np.full(80, 12)}, ValueError, "y_test has labels"),
