@@ -616,11 +616,11 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         from skclr.range_test import RangeTestWarning, lr_range_test
 
         images, labels = opened(train)
+        with isolated_generators(device=self.device):  # the weights to come are those without it
+            seed = _drawn_seed()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RangeTestWarning)
-            found = lr_range_test(
-                self, images, labels, random_state=_drawn_seed(), verbose=self.verbose
-            )
+            found = lr_range_test(self, images, labels, random_state=seed, verbose=self.verbose)
         needed = {"base_lr", "max_lr"} if self.schedule in _WITH_BOTH_BOUNDARIES else {"max_lr"}
         for name in sorted(needed):
             if getattr(self, name) == _AUTO and getattr(found, name) is None:
