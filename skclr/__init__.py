@@ -1,7 +1,8 @@
 """Small convolutional networks with learning-rate and batch-size schedules, for scikit-learn."""
 
-from skclr.callbacks import BatchDoubling, CyclicLR, LRRangeTest
+from skclr.callbacks import BatchDoubling, CyclicLR, GradientNoiseScale, LRRangeTest
 from skclr.classifier import CLRLeNetClassifier, DivergenceError
+from skclr.comparison import ScheduleComparison, compare_schedules
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult, lr_candidates_test, lr_range_test
@@ -13,9 +14,12 @@ __all__ = [
     "CLRLeNetClassifier",
     "CyclicLR",
     "DivergenceError",
+    "GradientNoiseScale",
     "LRRangeResult",
     "LRRangeTest",
     "LeNet5",
+    "ScheduleComparison",
+    "compare_schedules",
     "fetch_fashion_mnist",
     "load_fashion_mnist_sample",
     "lr_candidates_test",

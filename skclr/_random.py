@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 # Generators and thread count belong to the whole process, so two trainings in threads of one
 # process take turns.
 _process = threading.RLock()
+_helpers = None
 
 
 @contextmanager
@@ -54,11 +57,68 @@ def generator_states() -> tuple[Any, Any, Any]:
 
 @contextmanager
 def one_thread():
-    """Let torch compute with one thread, so that no bit depends on how many there are."""
+    """Let torch compute with one thread, so that no bit depends on how many there are.
+
+    The others, if it had more, wait for what `side_by_side` gives them.
+    """
+    global _helpers
     with _process:
-        n_threads = torch.get_num_threads()
+        outer, n_threads = _helpers, torch.get_num_threads()
         torch.set_num_threads(1)
         try:
+            if outer is None:
+                _helpers = _Helpers(n_threads - 1)
             yield
         finally:
+            if outer is None:
+                _helpers.close()
+            _helpers = outer
             torch.set_num_threads(n_threads)
+
+
+def side_by_side(function: Callable, items: Sequence) -> list:
+    """Return ``[function(item) for item in items]``, computed by all threads of torch.
+
+    Each call computes with one thread, and the answers come in the order of the items: no bit
+    depends on the number of threads. `function` must draw no random numbers. Outside of
+    `one_thread` it is called in turn.
+    """
+    if _helpers is None or len(items) < 2:
+        return [function(item) for item in items]
+    return _helpers.map(function, items)
+
+
+class _Helpers:
+    """Threads beside the one that a training runs in."""
+
+    def __init__(self, n_helpers: int):
+        self._n = n_helpers
+        self._pool = None
+
+    def map(self, function, items):
+        if not self._n:
+            return [function(item) for item in items]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(
+                self._n, "skclr", initializer=torch.set_num_threads, initargs=(1,)
+            )
+        answers = [None] * len(items)
+        places = iter(range(len(items)))
+        with_gradients = torch.is_grad_enabled()
+
+        def work():
+            with torch.set_grad_enabled(with_gradients):
+                for place in places:  # whoever is free takes the next
+                    answers[place] = function(items[place])
+
+        others = [self._pool.submit(work) for _ in range(min(self._n, len(items) - 1))]
+        try:
+            work()
+        finally:
+            for other in others:
+                other.result()
+        return answers
+
+    def close(self):
+        if self._pool is not None:
+            self._pool.shutdown()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skclr.displays import BatchSizeDisplay, HistoryDisplay, ScheduleDisplay
-from skclr.study import Study, published
+from skclr.study import DOUBLING, HALVING, Study, published
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -45,6 +45,12 @@ def draw_pictures(study: Study) -> None:
         _save(_draw_training(study), study, "clr_training")
     if {"doubling_measured", "doubling_published"} & study.histories.keys():
         _save(_draw_doubling(study), study, "batch_doubling")
+    if _has_compared(study):
+        _save(study.comparison.plot().figure_, study, "comparison")
+
+
+def _has_compared(study):
+    return study.comparison is not None and (study.comparison.runs["status"] == "ok").any()
 
 
 def _save(figure, study, name):
@@ -249,7 +255,35 @@ def answer_batch_size(study: Study) -> list[str]:
             f"The published run ended at {table['test_accuracy'].iloc[-1]:.4f}, with a training "
             f"loss of {table['train_loss'].iloc[-1]:.3f}."
         )
+    if _has_compared(study):
+        words.append(_about_seeds(study.comparison))
     return words
+
+
+def _about_seeds(comparison):
+    """Say what several seeds of halving and doubling tell, where one run of each does not."""
+    history, summary = comparison.history, comparison.summary
+    sizes = history.loc[history["candidate"] == DOUBLING, "batch_size"]
+    n_seeds = comparison.runs["seed"].nunique()
+    words = (
+        f"One run of each cannot tell how much is chance; {n_seeds} seeds can. The rate halved at "
+        f"a batch of {sizes.min()}, from {_rate(history['lr'].max())} on, and the batch doubled up "
+        f"to {sizes.max()} at that rate, go through the same noise scale (rate over batch size) in "
+        f"the same {history['epoch'].max()} epochs, from the same initial weights. "
+    )
+    sentence = comparison.in_words(DOUBLING)
+    words += sentence[0].upper() + sentence[1:]
+    gaps = [
+        f"{row['gap']:+.3f} ({row['gap_low']:+.3f} to {row['gap_high']:+.3f}) for {name}"
+        for name in (HALVING, DOUBLING)
+        if (row := summary.loc[name])["n_runs"] > 1
+    ]
+    if len(gaps) == 2:
+        words += (
+            f" Test loss less training loss, both without augmentation, is {gaps[0]} and {gaps[1]}."
+        )
+    n_failed = int(summary["n_failed"].sum())
+    return words + (f" {n_failed} of {len(comparison.runs)} runs failed." if n_failed else "")
 
 
 def _compared(study, doubling, clr):
@@ -306,7 +340,7 @@ def write_report(study: Study, state: str) -> None:
         _section(
             study,
             "3. Does growing the batch do what lowering the rate does?",
-            ["batch_doubling"],
+            ["batch_doubling", "comparison"],
             answer_batch_size(study),
         ),
         _summary(study),

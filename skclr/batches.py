@@ -172,6 +172,152 @@ class BatchIterator:
         return x, y
 
 
+class _LazyImages:
+    """Images that are read when they are asked for, to be indexed like an array by many indices."""
+
+    def __init__(self, shape, dtype):
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            index = np.arange(len(self))[index]
+        images = self._read(index)
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise ValueError("Input X contains NaN or infinity, in the images of a data set.")
+        return images
+
+
+class _Rows(_LazyImages):
+    """Some of the images of an array."""
+
+    def __init__(self, images, indices):
+        super().__init__((len(indices), *images.shape[1:]), images.dtype)
+        self._images = images
+        self._indices = indices
+
+    def _read(self, index):
+        return self._images[self._indices[index]]
+
+
+class _Samples(_LazyImages):
+    """The images of a data set that gives them one by one."""
+
+    def __init__(self, dataset):
+        first = self._channels_first(dataset, [0])
+        super().__init__((len(dataset), *first.shape[1:]), first.dtype)
+        self._dataset = dataset
+
+    @staticmethod
+    def _channels_first(dataset, indices):
+        images = [dataset[int(index)] for index in indices]
+        images = [image[0] if isinstance(image, (tuple, list)) else image for image in images]
+        return channels_first(np.stack([np.asarray(image) for image in images]))
+
+    def _read(self, index):
+        try:
+            images = self._channels_first(self._dataset, index)
+        except ValueError as error:
+            raise ValueError(f"The images of the data set do not go together: {error}") from error
+        if images.shape[1:] != self.shape[1:]:
+            raise ValueError(
+                f"The images of the data set have shapes {self.shape[1:]} and {images.shape[1:]}."
+            )
+        return images
+
+
+def is_lazy(images: Any) -> bool:
+    """Tell whether these are images that `opened` has not read yet."""
+    return isinstance(images, _LazyImages)
+
+
+def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray | None]:
+    """Return images and labels of a data set, without reading the images.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of the map style, with a sample ``(image, label)`` or ``image``: torchvision's, a
+        ``TensorDataset``, skorch's, a :class:`ImageDataset`, or a ``Subset`` of one of these.
+    labelled : bool, default=True
+        Whether labels are wanted, for which every sample may have to be made.
+
+    Returns
+    -------
+    images : array-like of shape (n_samples, ...)
+        The array that the data set holds, or one that reads samples when they are asked for.
+    labels : ndarray of shape (n_samples,) or None
+        Of ``dataset.targets`` where it has them, else read from the samples; None where a sample
+        is an image alone.
+
+    Raises
+    ------
+    TypeError
+        If the data set cannot be indexed.
+    """
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise TypeError(
+            f"A data set must have a length and take an index; {type(dataset).__name__} does not."
+        )
+    if isinstance(dataset, Subset):
+        images, labels = opened(dataset.dataset, labelled=labelled)
+        indices = np.asarray(dataset.indices)
+        rows = _Rows(images if is_lazy(images) else channels_first(images), indices)
+        return rows, None if labels is None else labels[indices]
+    if isinstance(dataset, (ImageDataset, skorch.dataset.Dataset)):
+        images, labels = dataset.X, dataset.y
+    elif isinstance(dataset, TensorDataset):
+        images, labels = (*dataset.tensors, None)[:2]
+    else:
+        return _Samples(dataset), _labels(dataset) if labelled else None
+    return _as_array(images), None if labels is None else _as_array(labels)
+
+
+def _labels(dataset):
+    targets = getattr(dataset, "targets", None)
+    known = targets is not None and len(targets) == len(dataset)
+    if known and getattr(dataset, "target_transform", None) is None:
+        return _as_array(targets)
+    if not isinstance(dataset[0], (tuple, list)):
+        return None
+    return np.array([dataset[index][1] for index in range(len(dataset))])
+
+
+def _as_array(values):
+    return from_torch(values) if isinstance(values, torch.Tensor) else np.asanyarray(values)
+
+
+def from_torch(tensor: Any) -> Any:
+    """Return a tensor as an array that shares its memory; anything else as it is."""
+    if not isinstance(tensor, torch.Tensor):
+        return tensor
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def channels_first(X: np.ndarray) -> np.ndarray:
+    """Return rows as they are, and images as (n, channels, height, width)."""
+    if X.ndim == 2:
+        return X
+    if X.ndim == 3:
+        return X[:, np.newaxis]
+    if X.ndim == 4 and X.shape[1] in (1, 3):
+        return X
+    if X.ndim == 4 and X.shape[3] in (1, 3):
+        return np.moveaxis(X, 3, 1)
+    raise ValueError(
+        "Expected rows (n, n_features) or images (n, h, w), (n, channels, h, w) or "
+        f"(n, h, w, channels) with 1 or 3 channels, got an array of shape {X.shape}."
+    )
+
+
 class ImagePreparation:
     """Turn a batch of images of any size and dtype into standardized float images.
 
@@ -215,7 +361,7 @@ class ImagePreparation:
         elif 2 * max(height, width) <= self.size:
             factor = self.size // max(height, width)
             images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-        return self._pad(self._standardize(images))
+        return self._standardize(self._padded(images))
 
     def _shrink(self, images):
         height, width = images.shape[2:]
@@ -224,24 +370,24 @@ class ImagePreparation:
         wide = images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
         return F.interpolate(wide, size=shape, mode="bilinear", antialias=True)
 
-    def _standardize(self, images):
-        if self.mean is None:
-            return images.to(torch.float32, copy=True)
-        dtype = torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32
-        mean = self.mean.to(images.device, dtype)
-        centred = images.to(dtype) - mean
-        return centred.div_(self.std.to(images.device, dtype)).to(torch.float32)
-
-    def _pad(self, images):
-        height, width = images.shape[2:]
+    def _padded(self, images):
+        """Return the images in the middle of float ones, in one pass over memory."""
+        dtype = torch.float32
+        if self.mean is not None and images.dtype in _WIDE_DTYPES:
+            dtype = torch.float64
+        n, channels, height, width = images.shape
         if height == width == self.size:
-            return images
-        padded = images.new_zeros(len(images), images.shape[1], self.size, self.size)
-        if self.mean is not None:
-            padded += (-self.mean / self.std).to(padded)  # pixels 0, standardized as all others
+            return images.to(dtype, copy=True)
+        padded = images.new_zeros((n, channels, self.size, self.size), dtype=dtype)
         top, left = (self.size - height) // 2, (self.size - width) // 2
         padded[:, :, top : top + height, left : left + width] = images
         return padded
+
+    def _standardize(self, images):
+        if self.mean is None:
+            return images
+        mean, std = (part.to(images.device, images.dtype) for part in (self.mean, self.std))
+        return images.sub_(mean).div_(std).to(torch.float32)
 
 
 def pixel_statistics(
@@ -264,7 +410,7 @@ def pixel_statistics(
     """
     indices = np.arange(len(images)) if indices is None else indices
     n_channels = 1 if images.ndim == 2 else images.shape[1]
-    rows = max(1, 2**20 // max(1, math.prod(images.shape[1:])))
+    rows = max(1, 2**17 // max(1, math.prod(images.shape[1:])))
     pieces = [indices[start : start + rows] for start in range(0, len(indices), rows)]
 
     def total(function):

@@ -35,8 +35,18 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from skclr._random import generator_states, isolated_generators, one_thread
-from skclr.batches import BatchIterator, ImageDataset, ImagePreparation, pixel_statistics
+from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
+from skclr._random import generator_states, isolated_generators, one_thread, side_by_side
+from skclr.batches import (
+    BatchIterator,
+    ImageDataset,
+    ImagePreparation,
+    channels_first,
+    from_torch,
+    is_lazy,
+    opened,
+    pixel_statistics,
+)
 from skclr.callbacks import (
     BatchAccuracy,
     BatchDoubling,
@@ -62,9 +72,12 @@ _SCHEDULES = (
 _WITH_BOTH_BOUNDARIES = frozenset(_SCHEDULES) - {"constant", "batch_doubling"}
 _INFERENCE_BATCH_SIZE = 512
 _AUTO = "auto"
+_NO_COMPILER = (
+    "compile=True needs a C++ compiler and the headers of Python, and torch.compile found no "
+    "working ones. Install them (Debian: g++ and python3-dev; macOS: xcode-select --install; "
+    "Windows: Visual Studio's C++ tools), or set compile=False. Nothing has been trained."
+)
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
-_PIECE = 256  # samples whose activations in LeNet-5 fit in a processor's cache
-_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 
 
 class DivergenceError(ValueError):
@@ -160,8 +173,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         Passes over the training data in one call of `fit` or `partial_fit`.
     augmentation : callable or None, default=None
         Applied to each batch of training, in pieces of at most 256 images: a float tensor of shape
-        (n, channels, 32, 32) in, one of the same shape and dtype out. See
-        :class:`skclr.augmentation.RandomShiftFlip`.
+        (n, channels, 32, 32) in, one of the same shape and dtype out. If it has a parameter
+        ``generator``, it is given a ``torch.Generator`` to draw from, and pieces are augmented side
+        by side. See :class:`skclr.augmentation.RandomShiftFlip`.
     standardize : bool, default=True
         Whether the mean of the training pixels is subtracted and the result divided by their
         standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
@@ -231,8 +245,11 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     the largest whole factor that fits and zero-padded around, a larger one is resized with
     antialiasing. A row whose length is no square is zero-padded to the next one.
 
-    On the CPU one thread is used, which makes the result independent of how many are to be had:
-    for a network this small a second one gains little, and another training can use it.
+    On the CPU a batch of 32 samples or more is cut into an even number of pieces of at most 256,
+    which as many threads as ``torch.get_num_threads()`` take in turn, each computing with one
+    thread. Where a batch is cut depends on its size alone, and the gradients are added up in order,
+    so the result does not depend on the number of threads. Networks that may draw random numbers
+    (all but those of torch's own layers without dropout) are trained by one thread.
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
@@ -466,16 +483,17 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     # ---------------------------------------------------------------- training
 
-    def fit(self, X, y, *, X_val=None, y_val=None):
+    def fit(self, X, y=None, *, X_val=None, y_val=None):
         """Train for `max_epochs` epochs, from new weights unless `warm_start`.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels)
-            Images.
+                (n, h, w, channels), or torch Dataset
+            Images. A memory map is read batch by batch, and so is a data set of the map style, such
+            as torchvision's.
         y : array-like of shape (n,)
-            Labels, numbers or strings, of at least two classes.
+            Labels, numbers or strings, of at least two classes. None: those of the data set.
         X_val, y_val : array-like, default=None
             Validation data in the same form, for ``valid_loss`` and ``valid_acc``; instead of
             `validation_fraction`.
@@ -495,7 +513,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         cold = not (self.warm_start and hasattr(self, "classes_"))
         return self._train(X, y, X_val, y_val, cold=cold)
 
-    def partial_fit(self, X, y, classes=None, *, X_val=None, y_val=None):
+    def partial_fit(self, X, y=None, classes=None, *, X_val=None, y_val=None):
         """Train for `max_epochs` more epochs, from where the last call ended.
 
         Parameters
@@ -590,9 +608,6 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Set `base_lr_` and `max_lr_`, measured where they are "auto"."""
         given = {"base_lr": self.base_lr, "max_lr": self.max_lr}
         if measure and _AUTO in given.values() and not callable(self.schedule):
-            if isinstance(train, Subset):
-                whole, indices = train.dataset, train.indices
-                train = ImageDataset(whole.images[indices], whole.targets[indices], whole.classes)
             self.lr_range_ = self._measured_range(train)
         for name, value in given.items():
             if value == _AUTO:
@@ -604,12 +619,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _measured_range(self, train):
         from skclr.range_test import RangeTestWarning, lr_range_test
 
-        images, targets = train.X, train.y
+        images, labels = opened(train)
+        with isolated_generators(device=self.device):  # the weights to come are those without it
+            seed = _drawn_seed()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RangeTestWarning)
-            found = lr_range_test(
-                self, images, targets, random_state=_drawn_seed(), verbose=self.verbose
-            )
+            found = lr_range_test(self, images, labels, random_state=seed, verbose=self.verbose)
         needed = {"base_lr", "max_lr"} if self.schedule in _WITH_BOTH_BOUNDARIES else {"max_lr"}
         for name in sorted(needed):
             if getattr(self, name) == _AUTO and getattr(found, name) is None:
@@ -629,6 +644,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         except KeyboardInterrupt as interrupt:
             if not _raised_by_callback(interrupt):
                 raise
+        except Exception as error:
+            if self.compile and _is_lack_of_compiler(error):
+                raise RuntimeError(_NO_COMPILER) from error
+            raise
         finally:
             self.notify("on_train_end", X=split.train, y=y)
 
@@ -642,7 +661,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _check_validation(self, X_val, y_val, classes):
         if X_val is None and y_val is None:
             return None
-        if X_val is None or y_val is None:
+        if X_val is None or (y_val is None and not isinstance(X_val, Dataset)):
             raise ValueError("X_val and y_val go together, and one of them is None.")
         if self.validation_fraction is not None:
             raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
@@ -708,6 +727,13 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Build a part of the net; an instance that was given is copied, and stays as it is."""
         built = super().initialized_instance(instance_or_cls, kwargs)
         return copy.deepcopy(built) if built is instance_or_cls else built
+
+    def torch_compile(self, module, name):
+        """Compile the network in place, for batches of any size; it keeps its type and its keys."""
+        if self.compile and not name.startswith("criterion"):
+            module.compile(**self.get_params_for("compile"))
+            self._compiled_for = set()  # training, or not
+        return module
 
     def initialize_history(self):
         """Begin a new history, and leave the old one to whoever still has it."""
@@ -804,52 +830,106 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def get_dataset(self, X, y=None):
         """Return images, checked against those of `fit`, as a data set."""
-        if isinstance(X, Dataset):
+        if _is_prepared(X):
             return X
+        if isinstance(X, Dataset):
+            X, _ = opened(X, labelled=False)
         targets = None if y is None else _encode(np.asarray(y), self.classes_, "y")
         return ImageDataset(self._check_X(X, reset=False), targets, self.classes_)
 
     def train_step_single(self, batch, **fit_params):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         self._set_training(True)
-        images, targets = batch
-        size = _PIECE if len(targets) > _PIECE and self._in_pieces else len(targets)
-        loss, y_pred = 0.0, []
-        for start in range(0, len(targets), size):
-            piece = slice(start, start + size)
-            answer, share = self._train_on(images[piece], targets[piece], len(targets))
-            loss, y_pred = loss + share, [*y_pred, answer]
-        return {"loss": loss, "y_pred": y_pred[0] if len(y_pred) == 1 else _joined(y_pred)}
+        shared = self._trains_side_by_side
+        pieces = self._pieces(*batch, shared)
+        if shared and len(pieces) > 1:
+            return self._train_side_by_side(pieces)
+        losses, answers = [], []
+        for piece in pieces:
+            loss, y_pred = self._loss(piece)
+            loss.backward()
+            losses.append(loss.detach())
+            answers.append(y_pred)
+        return {"loss": sum(losses), "y_pred": _joined(answers)}
 
-    def _train_on(self, images, targets, n_batch):
-        """Add a piece's part of the gradients of a batch of so many samples."""
-        images = self._prepared(images)
-        if self.augmentation is not None:
-            images = self._augmented(images)
-        y_pred = self._answered(images)
-        loss = self.get_loss(y_pred, targets, X=images, training=True)
-        if len(targets) < n_batch:
-            loss = loss * (len(targets) / n_batch)
-        loss.backward()
-        return y_pred, loss.detach()
+    def _train_side_by_side(self, pieces):
+        """Give each thread a piece at a time; add up the gradients in the order of the pieces."""
+        parameters = [part for part in self.module_.parameters() if part.requires_grad]
+
+        def compute(piece):
+            loss, y_pred = self._loss(piece)
+            return loss.detach(), y_pred.detach(), torch.autograd.grad(loss, parameters)
+
+        losses, answers, gradients = zip(*self._mapped(compute, pieces), strict=True)
+        for parameter, shares in zip(parameters, zip(*gradients, strict=True), strict=True):
+            total = sum(shares)
+            parameter.grad = total if parameter.grad is None else parameter.grad + total
+        return {"loss": sum(losses), "y_pred": _joined(answers)}
+
+    def _pieces(self, images, targets, shared):
+        n = len(targets)
+        whole = not is_mean_of_pieces(self.criterion_, self.module_)
+        parts = [slice(n)] if whole else cut(n, self._device, shared=shared)
+        return [Piece(images[part], targets[part], n, self._generator()) for part in parts]
+
+    def _generator(self):
+        """Return what a piece's augmentation draws from, where it takes a generator."""
+        return torch.Generator().manual_seed(_drawn_seed()) if self._takes_generator else None
 
     @property
-    def _in_pieces(self):
-        """Whether the gradient of a batch is the mean of those of its pieces."""
-        criterion = self.criterion_
-        if getattr(criterion, "reduction", None) != "mean":
+    def _takes_generator(self):
+        if self.augmentation is None:
             return False
-        if getattr(criterion, "weight", None) is not None:  # a weighted mean
+        try:
+            return "generator" in _signature(self.augmentation)
+        except ValueError:  # a function of C without a signature
             return False
-        if getattr(criterion, "ignore_index", -1) >= 0:  # a mean over some of the samples
-            return False
-        return not any(isinstance(part, _BATCH_NORMS) for part in self.module_.modules())
+
+    @property
+    def _trains_side_by_side(self):
+        """Whether the pieces of a batch can be computed at the same time and give the same bits."""
+        return (
+            self._device.type == "cpu"
+            and (self.augmentation is None or self._takes_generator)
+            and type(self).get_loss is skorch.NeuralNetClassifier.get_loss
+            and draw_nothing(self.criterion_, self.module_)
+        )
+
+    @property
+    def _device(self):
+        return torch.device(self.device or "cpu")
+
+    def _loss(self, piece):
+        """Return a piece's part of the loss of its batch, and the network's answer."""
+        images = self._prepared(piece.images)
+        if self.augmentation is not None:
+            images = self._augmented(images, piece.generator)
+        y_pred = self._answered(images)
+        loss = self.get_loss(y_pred, piece.targets, X=images, training=True)
+        if len(piece.targets) < piece.n_batch:
+            loss = loss * (len(piece.targets) / piece.n_batch)
+        return loss, y_pred
 
     def infer(self, x, **fit_params):
         """Return the network's answer to a batch of images as they came in."""
-        return self._answered(self._prepared(x))
+        if torch.is_grad_enabled() or self.module_.training:
+            return self._answered(self._prepared(x))
+        shared = self._device.type == "cpu" and draw_nothing(self.module_)
+        pieces = [x[part] for part in cut(len(x), self._device, shared=shared)]
+        mapped = self._mapped if shared else _in_turn
+        return _joined(mapped(lambda piece: self._answered(self._prepared(piece)), pieces))
+
+    def _mapped(self, function, pieces):
+        """Map side by side; where that compiles the network, in turn, so that it is done once."""
+        kind = self.module_.training
+        if self.compile and kind not in self._compiled_for:
+            self._compiled_for.add(kind)
+            return _in_turn(function, pieces)
+        return side_by_side(function, pieces)
 
     def _answered(self, images):
+        if self.compile and len(images) > 1:  # else each size of a batch is compiled anew
+            torch._dynamo.mark_dynamic(images, 0)
         answer = self.module_(images)
         scores = answer[0] if isinstance(answer, tuple) else answer
         if scores.shape != (len(images), len(self.classes_)):
@@ -863,8 +943,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         images = images.to(self.device) if self.device is not None else images
         return ImagePreparation(self.image_shape_, self.pixel_mean_, self.pixel_std_)(images)
 
-    def _augmented(self, images):
-        augmented = self.augmentation(images)
+    def _augmented(self, images, generator):
+        given = {} if generator is None else {"generator": generator}
+        augmented = self.augmentation(images, **given)
         if not isinstance(augmented, torch.Tensor):
             got = type(augmented).__name__
         elif augmented.shape != images.shape or augmented.dtype != images.dtype:
@@ -932,7 +1013,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """
         indices = self.predict_proba(X).argmax(axis=1)
         # skorch's scoring callbacks compare with the class indices of the batches that they kept
-        return indices if isinstance(X, Dataset) else self.classes_[indices]
+        return indices if _is_prepared(X) else self.classes_[indices]
 
     def save_params(
         self,
@@ -1155,9 +1236,18 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     # ---------------------------------------------------------------- input
 
     def _check_X_y(self, X, y, *, reset):
-        X = _from_torch(X)
-        y = _from_torch(y)
-        if reset or _n_dimensions(X) == 2:
+        if isinstance(X, Dataset):
+            X, own_labels = opened(X, labelled=y is None)
+            y = own_labels if y is None else y
+        X, y = from_torch(X), from_torch(y)
+        if is_lazy(X):
+            if y is None:
+                raise ValueError("y is None, and the samples of the data set have no labels.")
+            if reset:
+                vars(self).pop("feature_names_in_", None)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+        elif reset or _n_dimensions(X) == 2:
             X, y = validate_data(
                 self, X, y, reset=reset, allow_nd=True, dtype="numeric", multi_output=False
             )
@@ -1169,7 +1259,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         return self._as_images(X, reset=reset), y
 
     def _check_X(self, X, *, reset):
-        X = _from_torch(X)
+        X = from_torch(X)
+        if is_lazy(X):
+            return self._as_images(X, reset=reset)
         if _n_dimensions(X) == 2:
             X = validate_data(self, X, reset=reset, dtype="numeric")
         else:
@@ -1184,12 +1276,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _as_images(self, X, *, reset):
         """Return rows as they are, and images with the channels first."""
         with np.errstate(over="ignore"):
-            fits = X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
+            fits = is_lazy(X) or X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
         if not fits:
             raise ValueError("X contains a value too large for dtype('float64').")
         if 0 in X.shape[1:]:
             raise ValueError(f"The images are empty: X has the shape {X.shape}.")
-        images = _channels_first(X)
+        images = X if is_lazy(X) else channels_first(X)
         shape = _image_shape(images)
         n_features = math.prod(images.shape[1:])
         if reset:
@@ -1205,6 +1297,13 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 f"{type(self).__name__} was fitted on images of shape {self.image_shape_}."
             )
         return images
+
+
+def _is_prepared(X):
+    """Tell whether this is a data set of ours, as skorch's callbacks hand it back."""
+    while isinstance(X, Subset):
+        X = X.dataset
+    return isinstance(X, ImageDataset)
 
 
 def _check_device(device):
@@ -1246,7 +1345,13 @@ def _read_metadata(data, name):
         ) from None
 
 
+def _in_turn(function, items):
+    return [function(item) for item in items]
+
+
 def _joined(answers):
+    if len(answers) == 1:
+        return answers[0]
     if isinstance(answers[0], tuple):
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
     return torch.cat(answers)
@@ -1262,6 +1367,15 @@ def _raised_by_callback(interrupt):
     frame = traceback.tb_frame
     statement = dis.opname[frame.f_code.co_code[traceback.tb_lasti]]
     return statement == "RAISE_VARARGS" and isinstance(frame.f_locals.get("self"), Callback)
+
+
+def _is_lack_of_compiler(error):
+    """Tell whether torch.compile found no C++ compiler, or one that cannot build for Python."""
+    while error is not None:
+        if type(error).__name__ in ("InvalidCxxCompiler", "CppCompileError"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _train_rows(epoch):
@@ -1292,31 +1406,8 @@ def _encode(labels, classes, name):
     return np.searchsorted(classes, labels)
 
 
-def _from_torch(array):
-    if not isinstance(array, torch.Tensor):
-        return array
-    array = array.detach().cpu()
-    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
-
-
 def _n_dimensions(X):
     return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-
-
-def _channels_first(X):
-    """Return rows as they are, and images as (n, channels, height, width)."""
-    if X.ndim == 2:
-        return X
-    if X.ndim == 3:
-        return X[:, np.newaxis]
-    if X.ndim == 4 and X.shape[1] in (1, 3):
-        return X
-    if X.ndim == 4 and X.shape[3] in (1, 3):
-        return np.moveaxis(X, 3, 1)
-    raise ValueError(
-        "Expected rows (n, n_features) or images (n, h, w), (n, channels, h, w) or "
-        f"(n, h, w, channels) with 1 or 3 channels, got an array of shape {X.shape}."
-    )
 
 
 def _image_shape(images):

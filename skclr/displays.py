@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BatchSizeDisplay", "HistoryDisplay", "LRRangeDisplay", "ScheduleDisplay"]
+__all__ = [
+    "BatchSizeDisplay",
+    "ComparisonDisplay",
+    "HistoryDisplay",
+    "LRRangeDisplay",
+    "ScheduleDisplay",
+]
 
 # Okabe and Ito's colours, which people with any colour vision tell apart
 _BLUE, _VERMILLION, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -32,6 +39,7 @@ _BAND = {"alpha": 0.22, "linewidth": 0}
 _ONE_PANEL = (5.6, 4.0)
 _SIDE_BY_SIDE = (8.0, 3.8)
 _ONE_ABOVE_THE_OTHER = (5.6, 6.0)
+_THREE_ABOVE_EACH_OTHER = (5.6, 8.4)
 
 _KINDS = ("sweep", "candidates")
 _LEGEND = "skclr legend"
@@ -749,14 +757,16 @@ class HistoryDisplay:
 
 
 class BatchSizeDisplay:
-    """Training loss against the logarithm of the batch size, and accuracy below it.
+    """Training loss against the logarithm of the batch size, accuracy and noise scale below it.
 
     What to look for: how far the line falls from one size to the next. While it falls, a doubling
     still pays: it lowers the noise of the gradient, as halving the learning rate would. Where it
     runs level, a larger batch saves updates and improves nothing. The points above one size are
     its epochs, one after the other from the highest: a long column means that the size was left
     before it had settled, a short one that it was kept for too long. A loss that falls on while
-    the accuracy stays is overfitting, not progress.
+    the accuracy stays is overfitting, not progress. The gradient's noise scale, where it was
+    measured, stands against the epoch beside the batch size: as long as the batch is well below
+    it, a doubling pays; where the two meet it begins to stop paying.
 
     Parameters
     ----------
@@ -767,19 +777,25 @@ class BatchSizeDisplay:
     test_accuracy : array-like of shape (n_epochs,) or (n_seeds, n_epochs), or None, default=None
         The accuracy on held-out data after each epoch, drawn in a panel below. None: no such
         panel.
+    noise_scale : array-like of shape (n_epochs,) or (n_seeds, n_epochs), or None, default=None
+        The gradient's noise scale after each epoch, in samples, as
+        :class:`skclr.GradientNoiseScale` records it; infinite or NaN where it could not be told.
+        Drawn in a panel of its own, against the epoch, where the median over the seeds is finite,
+        in a band of the seeds in which it is. None: no such panel.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the training loss.
-    axes_ : ndarray of 1 or 2 matplotlib Axes
-        That one and, where there is an accuracy, the panel below.
+    axes_ : ndarray of 1 to 3 matplotlib Axes
+        That one, the accuracy and the noise scale, where there are any.
     figure_ : matplotlib Figure
         Figure containing the axes.
     lines_ : list of matplotlib Line2D
-        For each panel the mean of each size, over its epochs and the seeds.
+        For each of loss and accuracy the mean of each size, over its epochs and the seeds; then the
+        noise scale's median over the seeds, and the batch size beside it.
     points_ : list of matplotlib Line2D
-        For each panel the points, one for each epoch and seed.
+        For each of loss and accuracy the points, one for each epoch and seed.
     fill_between_ : list of matplotlib PolyCollection
         For each panel the band from the lowest to the highest seed; empty for a single seed.
     legend_ : matplotlib Legend
@@ -788,12 +804,15 @@ class BatchSizeDisplay:
     Raises
     ------
     ValueError
-        If the shapes do not match, or a batch size is not above 0.
+        If the shapes do not match, a batch size is not above 0, or no noise scale is finite.
 
     References
     ----------
     S. L. Smith, P.-J. Kindermans, C. Ying and Q. V. Le, "Don't Decay the Learning Rate, Increase
     the Batch Size", ICLR 2018, arXiv:1711.00489.
+
+    S. McCandlish, J. Kaplan, D. Amodei and the OpenAI Dota Team, "An Empirical Model of
+    Large-Batch Training", 2018, arXiv:1812.06162.
 
     Examples
     --------
@@ -813,6 +832,7 @@ class BatchSizeDisplay:
         train_loss: ArrayLike,
         *,
         test_accuracy: ArrayLike | None = None,
+        noise_scale: ArrayLike | None = None,
     ):
         self.batch_size = _positive(_vector(batch_size, "batch_size"), "batch_size")
         n_epochs = len(self.batch_size)
@@ -820,20 +840,25 @@ class BatchSizeDisplay:
         self.test_accuracy = test_accuracy
         if test_accuracy is not None:
             self.test_accuracy = _repeats(test_accuracy, "test_accuracy", n_epochs, "batch_size")
+        self.noise_scale = noise_scale
+        if noise_scale is not None:
+            self.noise_scale = _repeats(noise_scale, "noise_scale", n_epochs, "batch_size")
+            if not np.isfinite(self.noise_scale).any():
+                raise ValueError("noise_scale must hold at least one finite value.")
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, *, ax: Axes | Sequence[Axes] | None = None
     ) -> BatchSizeDisplay:
-        """Draw training loss and validation accuracy of a fitted classifier.
+        """Draw training loss, validation accuracy and noise scale of a fitted classifier.
 
         Parameters
         ----------
         estimator : CLRLeNetClassifier
             A fitted classifier; its ``history_frame`` is read. ``valid_acc``, where it was
-            recorded, is the accuracy.
-        ax : matplotlib Axes, sequence of 2 matplotlib Axes or None, default=None
-            Where to draw, two where there is an accuracy; None: a new figure.
+            recorded, is the accuracy, and ``noise_scale`` of its ``history`` the noise scale.
+        ax : matplotlib Axes, sequence of matplotlib Axes or None, default=None
+            Where to draw, as many as there are panels; None: a new figure.
 
         Returns
         -------
@@ -859,7 +884,60 @@ class BatchSizeDisplay:
         """
         frame = _history_frame(estimator, "epoch")
         accuracy = None if frame["valid_acc"].isna().all() else frame["valid_acc"]
-        return cls(frame["batch_size"], frame["train_loss"], test_accuracy=accuracy).plot(ax=ax)
+        noise = [epoch.get("noise_scale", math.nan) for epoch in estimator.history]
+        display = cls(
+            frame["batch_size"],
+            frame["train_loss"],
+            test_accuracy=accuracy,
+            noise_scale=noise if np.isfinite(noise).any() else None,
+        )
+        return display.plot(ax=ax)
+
+    @classmethod
+    def from_comparison(
+        cls, comparison: Any, candidate: str, *, ax: Axes | Sequence[Axes] | None = None
+    ) -> BatchSizeDisplay:
+        """Draw a candidate of a comparison, with its seeds as a band.
+
+        Parameters
+        ----------
+        comparison : ScheduleComparison
+            Its ``history`` is read.
+        candidate : str
+            The name of the candidate. Seeds that did not come to the last epoch are left out.
+        ax : matplotlib Axes, sequence of matplotlib Axes or None, default=None
+            Where to draw, as many as there are panels; None: a new figure.
+
+        Returns
+        -------
+        display : BatchSizeDisplay
+            The picture.
+
+        Raises
+        ------
+        ValueError
+            If there is no such candidate, or it has no epochs.
+        """
+        history = comparison.history
+        history = history[history["candidate"] == candidate]
+        if not len(history):
+            raise ValueError(
+                f"candidate must be one of {list(comparison.candidates)}, with epochs, "
+                f"got {candidate!r}."
+            )
+        by_seed = {
+            column: history.pivot(index="seed", columns="epoch", values=column).to_numpy(float)
+            for column in ("batch_size", "train_loss", "test_accuracy", "noise_scale")
+        }
+        whole = np.isfinite(by_seed["batch_size"]).all(axis=1)
+        noise = by_seed["noise_scale"][whole]
+        display = cls(
+            by_seed["batch_size"][whole][0],
+            by_seed["train_loss"][whole],
+            test_accuracy=by_seed["test_accuracy"][whole],
+            noise_scale=noise if np.isfinite(noise).any() else None,
+        )
+        return display.plot(ax=ax)
 
     def plot(
         self,
@@ -871,8 +949,8 @@ class BatchSizeDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, sequence of 2 matplotlib Axes or None, default=None
-            Where to draw, two where there is an accuracy; None: a new figure.
+        ax : matplotlib Axes, sequence of matplotlib Axes or None, default=None
+            Where to draw, as many as there are panels; None: a new figure.
         line_kw : dict or None, default=None
             Passed to ``ax.plot`` for the lines, over what is the default.
 
@@ -889,24 +967,28 @@ class BatchSizeDisplay:
         panels = [(self.train_loss, "training loss", _BLUE)]
         if self.test_accuracy is not None:
             panels.append((self.test_accuracy, "accuracy (held-out data)", _VERMILLION))
+        n_panels = len(panels) + (self.noise_scale is not None)
         own = ax is None
         if own:
-            size = _ONE_PANEL if len(panels) == 1 else _ONE_ABOVE_THE_OTHER
-            self.axes_ = _new_axes(size, n_rows=len(panels))
+            size = (_ONE_PANEL, _ONE_ABOVE_THE_OTHER, _THREE_ABOVE_EACH_OTHER)[n_panels - 1]
+            self.axes_ = _new_axes(size, n_rows=n_panels, n_shared=len(panels))
         else:
-            self.axes_ = _given_axes(ax, len(panels), "ax")
+            self.axes_ = _given_axes(ax, n_panels, "ax")
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
 
         self.lines_, self.points_, self.fill_between_ = [], [], []
-        for panel, (values, label, color) in zip(self.axes_, panels, strict=True):
+        for panel, (values, label, color) in zip(self.axes_, panels, strict=False):
             self._draw(
                 panel, values, {"color": color, **_THICK, "marker": "o", "markersize": 4.5}, line_kw
             )
             panel.set_ylabel(label)
             _label_sizes(panel, "x", self.batch_size)
-        self.axes_[-1].set_xlabel(r"batch size (samples, $\log_2$ scale)")
-        self.legend_ = _legend(self.axes_, own, handles=self._handles())
+        self.axes_[len(panels) - 1].set_xlabel(r"batch size (samples, $\log_2$ scale)")
+        handles = self._handles()
+        if self.noise_scale is not None:
+            handles += self._draw_noise(self.axes_[-1], line_kw)
+        self.legend_ = _legend(self.axes_, own, handles=handles)
         return self
 
     def _draw(self, ax, values, style, line_kw):
@@ -938,22 +1020,254 @@ class BatchSizeDisplay:
         """Return what the legend explains: the marks of the first panel; the others are alike."""
         return [self.points_[0], *self.fill_between_[:1], self.lines_[0]]
 
+    def _draw_noise(self, ax, line_kw):
+        """Draw noise scale and batch size against the epoch."""
+        epochs = np.arange(1, len(self.batch_size) + 1)
+        n_seeds = len(self.noise_scale)
+        median = pd.DataFrame(self.noise_scale).median().to_numpy()  # infinite seeds take part
+        told = np.isfinite(median)
+        style = {"color": _GREEN, **_THICK, "marker": "o", "markersize": 4.5, "zorder": 3}
+        style["label"] = (
+            "noise scale" if n_seeds == 1 else f"noise scale, median of {n_seeds} seeds"
+        )
+        style = _merged(style, line_kw)
+        if n_seeds > 1:
+            finite = pd.DataFrame(self.noise_scale[:, told]).replace(np.inf, np.nan)
+            low, high = finite.min(), finite.max()
+            self.fill_between_.append(
+                ax.fill_between(epochs[told], low, high, color=style["color"], **_BAND)
+            )
+        lines = ax.plot(epochs[told], median[told], **style)
+        lines += ax.plot(
+            epochs, self.batch_size, color=_GREY, linestyle="--", drawstyle="steps-mid",
+            label="batch size",
+        )  # fmt: skip
+        ax.set_yscale("log", base=2)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(r"samples ($\log_2$ scale)")
+        _whole_numbers(ax.xaxis)
+        self.lines_ += lines
+        return lines
+
+
+# ---------------------------------------------------------------- comparison
+
+
+class ComparisonDisplay:
+    """Test accuracy of each candidate with each seed, and the differences between them.
+
+    What to look for: on the left, how far the seeds of one candidate lie apart; that is what chance
+    does to a single run. On the right, whether the interval of a difference leaves out zero. It
+    can be much shorter than the intervals on the left: the seeds of two candidates pair, and what
+    a seed does to both of them alike cancels. An interval around zero says how much of a
+    difference could have been missed.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        A row a candidate and seed, with the columns ``candidate``, ``seed``, ``status`` and
+        ``test_accuracy``, as :attr:`skclr.ScheduleComparison.runs` has them.
+    summary : DataFrame
+        Indexed by candidate, the first one that with which the others are compared, with the
+        columns of :attr:`skclr.ScheduleComparison.summary`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of 2 matplotlib Axes
+        Axes with the accuracies and with the differences.
+    ax_ : matplotlib Axes
+        The first of them.
+    figure_ : matplotlib Figure
+        Figure containing the axes.
+    lines_ : list of matplotlib Line2D
+        The points of the seeds: accuracies of each candidate that has any, then its differences.
+    intervals_ : list of matplotlib ErrorbarContainer
+        Means with 95 % intervals, in the same order; without bars where there is a single seed.
+    legend_ : matplotlib Legend
+        The legend.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, a column is missing, or no run has succeeded.
+
+    See Also
+    --------
+    skclr.compare_schedules : Makes a comparison, which has both tables.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skclr import CLRLeNetClassifier, compare_schedules
+    >>> X, y = load_digits(return_X_y=True)
+    >>> candidates = {
+    ...     schedule: CLRLeNetClassifier(schedule=schedule, step_size=1, max_epochs=2)
+    ...     for schedule in ("constant", "triangular")}
+    >>> comparison = compare_schedules(candidates, X[:300], y[:300], X[300:], y[300:], seeds=2)
+    >>> display = comparison.plot()
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+    ['constant', 'triangular']
+    """
+
+    def __init__(self, runs: pd.DataFrame, summary: pd.DataFrame):
+        for name, frame, needed in (
+            ("runs", runs, ["candidate", "seed", "status", "test_accuracy"]),
+            ("summary", summary, [
+                "test_accuracy", "test_accuracy_low", "test_accuracy_high",
+                "difference", "difference_low", "difference_high", "p_value_holm",
+            ]),
+        ):  # fmt: skip
+            missing = [column for column in needed if column not in getattr(frame, "columns", [])]
+            if missing or not len(frame):
+                raise ValueError(f"{name} must have rows and the columns {needed}; no {missing}.")
+        if not (runs["status"] == "ok").any():
+            raise ValueError("runs must hold at least one that has succeeded.")
+        self.runs = runs
+        self.summary = summary
+
+    @classmethod
+    def from_comparison(
+        cls, comparison: Any, *, axes: Sequence[Axes] | None = None
+    ) -> ComparisonDisplay:
+        """Draw a comparison.
+
+        Parameters
+        ----------
+        comparison : ScheduleComparison
+            What :func:`skclr.compare_schedules` returned.
+        axes : sequence of 2 matplotlib Axes or None, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+            The picture.
+        """
+        return cls(comparison.runs, comparison.summary).plot(axes=axes)
+
+    def plot(
+        self, axes: Sequence[Axes] | None = None, *, line_kw: Mapping[str, Any] | None = None
+    ) -> ComparisonDisplay:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        axes : sequence of 2 matplotlib Axes or None, default=None
+            Where to draw accuracies and differences; None: a new figure.
+        line_kw : dict or None, default=None
+            Passed to ``ax.plot`` for the points, over what is the default.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `axes` are not two.
+        """
+        own = axes is None
+        names = list(self.summary.index)
+        if own:
+            size = (_SIDE_BY_SIDE[0], max(_SIDE_BY_SIDE[1], 1.6 + 0.45 * len(names)))
+            self.axes_ = _new_axes(size, n_columns=2)
+        else:
+            self.axes_ = _given_axes(axes, 2, "axes")
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
+
+        values = self.runs[self.runs["status"] == "ok"].pivot(
+            index="seed", columns="candidate", values="test_accuracy"
+        )
+        values = values.reindex(columns=names)
+        differences = 100 * values.sub(values[names[0]], axis=0)
+        colors = _colors(len(names))
+        self.lines_, self.intervals_ = [], []
+        for place, name in enumerate(names):
+            row = self.summary.loc[name]
+            mark = partial(self._draw, place=place, color=colors[place], line_kw=line_kw)
+            accuracy = row[["test_accuracy", "test_accuracy_low", "test_accuracy_high"]]
+            mark(self.axes_[0], values[name], accuracy)
+            if place:
+                difference = row[["difference", "difference_low", "difference_high"]]
+                mark(self.axes_[1], differences[name], 100 * difference)
+        self._label(names)
+        self.legend_ = _legend(self.axes_, own, handles=self._handles())
+        return self
+
+    def _draw(self, ax, values, told, *, place, color, line_kw):
+        """Draw the points of the seeds, and below them their mean with its interval."""
+        values = values.dropna()
+        mean, low, high = told.to_numpy(dtype=float)
+        if not len(values):
+            ax.text(0.5, place, "all failed", transform=ax.get_yaxis_transform(), ha="center",
+                    va="center", color=_GREY)  # fmt: skip
+            return
+        style = {
+            "linestyle": "none", "marker": "o", "markersize": 5, "markerfacecolor": "none",
+            "color": color, "alpha": 0.8, "label": "one seed",
+        }  # fmt: skip
+        self.lines_ += ax.plot(
+            values, np.full(len(values), place - 0.14), **_merged(style, line_kw)
+        )
+        reach = None if math.isnan(low) else [[mean - low], [high - mean]]
+        self.intervals_.append(
+            ax.errorbar(
+                mean, place + 0.14, xerr=reach, fmt="D", markersize=5.5, capsize=4,
+                linewidth=2, color=color, label="mean, 95 % interval",
+            )
+        )  # fmt: skip
+
+    def _label(self, names):
+        for ax, label in zip(
+            self.axes_,
+            ("test accuracy", f"difference to {names[0]}\n(percentage points, paired by seed)"),
+            strict=True,
+        ):
+            ax.set_ylim(len(names) - 0.5, -0.5)
+            ax.set_xlabel(label)
+            ax.grid(axis="x", alpha=0.3)
+        self.axes_[0].set_yticks(range(len(names)), labels=names)
+        self.axes_[0].set_ylabel("candidate")
+        right = self.axes_[1]
+        right.axvline(0, color=_GREY, linewidth=1, linestyle="--")
+        right.set_yticks(range(len(names)), labels=[self._p_value(name) for name in names])
+        right.yaxis.tick_right()
+        right.yaxis.set_label_position("right")
+        right.set_ylabel("p-value, corrected (Holm)")
+
+    def _p_value(self, name):
+        value = self.summary.loc[name, "p_value_holm"]
+        if math.isnan(value):
+            return ""
+        return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+    def _handles(self):
+        """Return marks in grey, which belong to no candidate."""
+        from matplotlib.lines import Line2D
+
+        point = {"linestyle": "none", "marker": "o", "markerfacecolor": "none"}
+        mean = {"linestyle": "-", "linewidth": 2, "marker": "D", "markersize": 5.5}
+        return [
+            Line2D([], [], color=_GREY, label="one seed", **point),
+            Line2D([], [], color=_GREY, label="mean and its 95 % interval", **mean),
+        ]
+
 
 # ---------------------------------------------------------------- shared
 
 
-def _new_axes(size, n_rows=1, n_columns=1):
+def _new_axes(size, n_rows=1, n_columns=1, n_shared=1):
+    """Return new axes, of which the first so many have their x-axis in common."""
     import matplotlib.pyplot as plt
 
-    _, axes = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=size,
-        layout="constrained",
-        squeeze=False,
-        sharex="col" if n_rows > 1 else False,
-    )
-    return axes.ravel()
+    _, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+    axes = axes.ravel()
+    for ax in axes[: n_shared - 1]:
+        ax.sharex(axes[n_shared - 1])
+        ax.tick_params(labelbottom=False)
+    return axes
 
 
 def _given_axes(axes, n, name):

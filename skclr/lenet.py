@@ -155,28 +155,31 @@ class LeNet5(nn.Module):
 
 
 class _TanhPool(torch.autograd.Function):
-    """``avg_pool2d(tanh(x), 2)`` in the fewest passes over memory.
+    r"""``avg_pool2d(tanh(x), 2)`` in the fewest passes over memory.
 
-    Strided slices are summed in place of torch's slow CPU pooling, and the backward pass writes
-    the even and the odd rows of the gradient straight to where they belong.
+    With :math:`\tanh x = 2\,\sigma(2x) - 1` the mean of four is half the sum of their sigmoids,
+    less 1, and its derivative by each is :math:`\sigma\,(1 - \sigma)`: the sigmoid is several times
+    faster than torch's tanh where that calls MKL, and the factors cancel. Strided slices are summed
+    in place of torch's slow CPU pooling, and the backward pass writes the even and the odd rows of
+    the gradient straight to where they belong.
     """
 
     @staticmethod
     def forward(ctx, x):
-        y = torch.tanh(x)
-        ctx.save_for_backward(y)
-        rows = y[..., ::2, :] + y[..., 1::2, :]
-        return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
+        s = torch.mul(x, 2).sigmoid_()
+        ctx.save_for_backward(s)
+        rows = s[..., ::2, :] + s[..., 1::2, :]
+        return (rows[..., ::2] + rows[..., 1::2]).mul_(0.5).sub_(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output):
-        (y,) = ctx.saved_tensors
-        share = (grad_output * 0.25).unsqueeze(-1).expand(*grad_output.shape, 2).flatten(-2)
-        grad_input = torch.empty_like(y)
+        (s,) = ctx.saved_tensors
+        each = grad_output.unsqueeze(-1).expand(*grad_output.shape, 2).flatten(-2)
+        grad_input = torch.empty_like(s)
         for first in (0, 1):
-            torch.ops.aten.tanh_backward.grad_input(
-                share, y[..., first::2, :], grad_input=grad_input[..., first::2, :]
+            torch.ops.aten.sigmoid_backward.grad_input(
+                each, s[..., first::2, :], grad_input=grad_input[..., first::2, :]
             )
         return grad_input
 

@@ -25,6 +25,7 @@ import skclr
 from skclr._progress import progress
 from skclr.augmentation import RandomShiftFlip
 from skclr.classifier import CLRLeNetClassifier
+from skclr.comparison import ScheduleComparison, compare_schedules
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
 from skclr.range_test import LRRangeResult, lr_candidates_test, lr_range_test
 
@@ -34,6 +35,10 @@ PUBLISHED_RANGE = (1e-5, 1e-2)
 SMALLEST_BATCH, LARGEST_BATCH = 32, 4096
 _CANDIDATE_EPOCHS = 5
 _REPEATS = 3
+HALVING, DOUBLING = "rate halving", "batch doubling"
+_COMPARED_EPOCHS = 10
+_COMPARED_SIZES = 5  # 64, 128, ..., 1024
+_COMPARED_SEEDS = 3
 _EPOCHS = {"sample": 20, "full": 50}
 _RUNS = {
     "clr_measured": "CLR between the measured boundaries",
@@ -62,6 +67,8 @@ class Study:
         A row an iteration for each of them.
     reports : dict of str to DataFrame
         Precision, recall and F1 of each class.
+    comparison : ScheduleComparison or None
+        Rate halving and batch doubling through the same noise scale, with three seeds each.
     summary : DataFrame
         A row for each run of training.
     finished : list of str
@@ -82,6 +89,7 @@ class Study:
     histories: dict[str, pd.DataFrame] = field(default_factory=dict)
     rates: dict[str, pd.DataFrame] = field(default_factory=dict)
     reports: dict[str, pd.DataFrame] = field(default_factory=dict)
+    comparison: ScheduleComparison | None = None
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     finished: list[str] = field(default_factory=list)
 
@@ -113,7 +121,8 @@ def run(
         with images of 0..255 as uint8 or 0..1 as floats.
     epochs : int or None, default=None
         Epochs of a run of CLR: five cycles. Batch doubling goes through eight sizes in four fifths
-        of them. None: 20 for the sample, 50, as published, for the full set.
+        of them. None: 20 for the sample, 50, as published, for the full set. Rate halving and batch
+        doubling are compared over three seeds in at most 10 epochs.
     seed : int, default=0
         Determines everything but the seconds.
     n_jobs : int or None, default=-1
@@ -164,12 +173,16 @@ def run(
     candidate_epochs = min(_CANDIDATE_EPOCHS, epochs)
     measuring = _REPEATS + 10 * candidate_epochs
     training = 2 * epochs + 2 * _doubling_epochs(epochs)
+    comparing = 2 * _COMPARED_SEEDS * _compared_epochs(epochs)
+    total = measuring + training + comparing
     try:
-        with progress(measuring + training, show=bool(verbose)) as bar:
+        with progress(total, show=bool(verbose)) as bar:
             _measure_range(study, images, candidate_epochs, n_jobs, bar)
             bar.stage("training", measuring)
             _train_all(study, images, n_jobs, bar)
-            bar.stage("done", measuring + training)
+            bar.stage("comparing over seeds", measuring + training)
+            _compare(study, images, n_jobs, bar)
+            bar.stage("done", total)
     except BaseException as stopped:
         _finish(study, "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed")
         raise
@@ -245,8 +258,10 @@ def _claim(output, force):
 
 def _file_names():
     tables = ["lr_sweep", "lr_candidates", "summary", "classification_reports"]
+    tables += ["comparison", "comparison-epochs"]
     tables += [f"{run}{suffix}" for run in _RUNS for suffix in ("", "_iterations")]
     pictures = ["lr_sweep", "lr_candidates", "schedule", "clr_training", "batch_doubling"]
+    pictures += ["comparison"]
     reports = [f"classification_report_{run}.txt" for run in _RUNS]
     return [
         _STATE,
@@ -278,6 +293,10 @@ def _settings(name, images, epochs, seed):
 def _doubling_epochs(epochs):
     """Return the epochs that eight batch sizes take, at least one each."""
     return max(8, round(0.8 * epochs))
+
+
+def _compared_epochs(epochs):
+    return min(_COMPARED_EPOCHS, epochs)
 
 
 # ---------------------------------------------------------------- the three questions
@@ -398,6 +417,37 @@ def _keep(study, name, outcome, images):
     study.summary = pd.DataFrame(rows)
     study.summary.to_csv(study.output / "summary.csv", index=False)
     _done(study, name)
+
+
+def _compare(study, images, n_jobs, bar):
+    """Halve the rate, or double the batch, in the same epochs, from the same initial weights."""
+    epochs, seed = _compared_epochs(study.settings["epochs"]), study.settings["seed"]
+    last = 2 ** (_COMPARED_SIZES - 1)
+    # the highest rate at which a short sweep still learns is no rate to stay at
+    max_lr = study.boundaries[1] / 2
+    parameters = {
+        HALVING: {"schedule": "lr_halving", "base_lr": max_lr / last},
+        DOUBLING: {"schedule": "batch_doubling", "max_batch_size": 64 * last},
+    }
+    study.comparison = compare_schedules(
+        {
+            name: _estimator(
+                seed,
+                bar.ticker(),
+                max_lr=max_lr,
+                batch_size=64,
+                step_size=epochs / _COMPARED_SIZES,
+                max_epochs=epochs,
+                **own,
+            )
+            for name, own in parameters.items()
+        },
+        *images,
+        seeds=[(seed + i) % 2**32 for i in range(_COMPARED_SEEDS)],
+        n_jobs=n_jobs,
+        store=study.output / "comparison.csv",
+    )
+    _done(study, "comparison")
 
 
 # ---------------------------------------------------------------- after

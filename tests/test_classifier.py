@@ -1,13 +1,18 @@
 import copy
 import math
 import pickle
+import shutil
 import signal
+import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
+import skorch.dataset
 import torch
+import torch._inductor.config
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import accuracy_score, log_loss
@@ -16,7 +21,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
-from torch.utils.data import DataLoader
+from torch._dynamo.utils import counters
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torchvision.datasets import FakeData
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from skclr import CLRLeNetClassifier, DivergenceError, LeNet5, schedules
 from skclr.callbacks import LRRangeTest
@@ -1036,6 +1044,30 @@ def test_a_compiled_network_is_the_same_model(two_classes):
     plain = lenet().fit(X, y)
     compiled = lenet(compile=True, compile__backend="eager").fit(X, y)
     assert_allclose(compiled.predict_proba(X), plain.predict_proba(X), atol=1e-4)
+    assert list(compiled.module_.state_dict()) == list(plain.module_.state_dict())
+    assert type(compiled.module_) is LeNet5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_code_makes_the_same_update_for_all_sizes_of_a_batch(fashion):
+    X, y = fashion
+    counters.clear()
+    params = {"schedule": "batch_doubling", "step_size": 1, "batch_size": 40, "max_lr": 0.02}
+    plain = lenet(**params, max_epochs=4).fit(X, y)
+    compiled = lenet(**params, max_epochs=4, compile=True).fit(X, y)
+    assert_allclose(weights(compiled), weights(plain), atol=1e-5)
+    assert_allclose(compiled.predict_proba(X[:300]), plain.predict_proba(X[:300]), atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 2  # one that trains and one that predicts
+
+
+def test_a_missing_compiler_is_told_in_words(fashion, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    torch._dynamo.reset()
+    clf = lenet(compile=True)
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler .* Nothing has been trained"):
+        clf.fit(*fashion)
 
 
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), None])
@@ -1381,6 +1413,108 @@ def test_a_measured_range_travels_with_the_weights(fashion, tmp_path):
     assert_array_equal(loaded.predict_proba(fashion[0]), clf.predict_proba(fashion[0]))
 
 
+# ---------------------------------------------------------------- data sets and memory maps
+
+
+class OneByOne(Dataset):
+    """Samples that a data set makes when it is asked for them."""
+
+    def __init__(self, X, y, transform=lambda image: image):
+        self.X, self.y, self.transform = X, y, transform
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return self.transform(self.X[index]), self.y[index]
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        OneByOne,
+        lambda X, y: OneByOne(X, y, Image.fromarray),
+        lambda X, y: OneByOne(X, y, lambda image: image[..., np.newaxis]),
+        lambda X, y: TensorDataset(torch.from_numpy(X), torch.from_numpy(y)),
+        lambda X, y: skorch.dataset.Dataset(X, y),
+        lambda X, y: Subset(OneByOne(X[::-1], y[::-1]), range(len(X))[::-1]),
+        lambda X, y: Subset(TensorDataset(*map(torch.from_numpy, (X, y))), range(len(X))),
+    ],
+    ids=["samples", "PIL", "channels last", "tensors", "skorch", "subset", "subset of tensors"],
+)
+def test_a_torch_dataset_gives_the_model_of_its_arrays(fashion, dataset):
+    X, y = fashion
+    data = dataset(X, y)
+    expected = quick(validation_fraction=0.25).fit(X, NAMES[y])
+    clf = quick(validation_fraction=0.25).fit(data, NAMES[y])
+    assert_array_equal(weights(clf), weights(expected))
+    assert_array_equal(clf.predict(data), expected.predict(X))
+    assert clf.image_shape_ == (1, 28, 28)
+    assert clf.n_features_in_ == 784
+    own_labels = quick(validation_fraction=0.25).fit(data)
+    assert_array_equal(weights(own_labels), weights(quick(validation_fraction=0.25).fit(X, y)))
+
+
+def test_a_torchvision_dataset_is_taken_with_its_own_labels(tmp_path):
+    data = FakeData(60, (1, 28, 28), num_classes=3, transform=pil_to_tensor)
+    images = np.stack([image.numpy() for image, _ in data])
+    labels = np.array([label for _, label in data])
+    clf = quick().fit(data)
+    assert_array_equal(weights(clf), weights(quick().fit(images, labels)))
+    assert clf.score(data, labels) == quick().fit(images, labels).score(images, labels)
+
+
+def test_validation_data_may_be_a_dataset_too(fashion):
+    X, y = fashion
+    data = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    clf = quick().fit(Subset(data, range(300)), X_val=Subset(data, range(300, 400)))
+    expected = quick().fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+    measured = ["train_loss", "valid_loss", "valid_acc"]
+    assert_array_equal(clf.history_frame()[measured], expected.history_frame()[measured])
+
+
+def test_what_a_dataset_lacks_is_said_before_any_training(fashion):
+    X, y = fashion
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        quick().fit(skorch.dataset.Dataset(X))
+    with pytest.raises(ValueError, match="have no labels"):
+        quick().fit(ImagesAlone(X, y))
+    with pytest.raises(TypeError, match="must have a length and take an index"):
+        quick().fit(Stream(), y)
+    uneven = OneByOne(X, y, lambda image: image[: 20 + image[14, 14] % 2])
+    with pytest.raises(ValueError, match="do not go together"):
+        quick().fit(uneven)
+    missing = OneByOne(X, y, lambda image: np.where(image > 250, np.nan, image))
+    with pytest.raises(ValueError, match="contains NaN or infinity"):
+        quick().fit(missing)
+
+
+class ImagesAlone(OneByOne):
+    def __getitem__(self, index):
+        return self.X[index]
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_memory_map_is_never_in_memory_as_a_whole(tmp_path, dtype):
+    shape = (20_000, 28, 28) if dtype == "uint8" else (5_000, 28, 28)  # 16 MB
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", dtype, shape)
+    X[:] = np.random.RandomState(0).randint(0, 256, shape)
+    y = np.arange(len(X)) % 10
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    quick().fit(X[:100], y[:100])  # what is allocated once, for any data
+    tracemalloc.start()
+    clf = quick(validation_fraction=0.1, base_lr=1e-5, max_lr=1e-4).fit(X, y)
+    clf.predict_proba(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.7 * X.nbytes + 200 * len(X)  # labels, indices and history are per sample
+
+
 # ---------------------------------------------------------------- large batches
 
 
@@ -1396,7 +1530,7 @@ class BatchNormed(Flat):
 
 
 def after_one_update(monkeypatch, fashion, piece, **params):
-    monkeypatch.setattr("skclr.classifier._PIECE", piece)
+    monkeypatch.setattr("skclr._pieces._LARGEST_ON_CPU", piece)
     clf = CLRLeNetClassifier(
         schedule="constant", batch_size=400, max_epochs=1, random_state=0, **params
     ).fit(*fashion)

@@ -14,8 +14,20 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
-from skclr import CLRLeNetClassifier, LRRangeResult, schedules
-from skclr.displays import BatchSizeDisplay, HistoryDisplay, LRRangeDisplay, ScheduleDisplay
+from skclr import (
+    CLRLeNetClassifier,
+    GradientNoiseScale,
+    LRRangeResult,
+    ScheduleComparison,
+    schedules,
+)
+from skclr.displays import (
+    BatchSizeDisplay,
+    ComparisonDisplay,
+    HistoryDisplay,
+    LRRangeDisplay,
+    ScheduleDisplay,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +86,35 @@ def history(n_epochs=4, **columns):
     return pd.DataFrame(frame | columns)
 
 
+def comparison(failed=()):
+    """Return a comparison of three candidates over four seeds, some of whose runs have failed."""
+    accuracies = {
+        "halving": [0.90, 0.91, 0.89, 0.90],
+        "doubling": [0.91, 0.915, 0.90, 0.905],
+        "constant": [0.85, 0.88, 0.86, 0.87],
+    }
+    rows = [
+        {
+            "candidate": name, "seed": seed, "test_accuracy": accuracy, "test_loss": 0.3,
+            "status": "failed" if (name, seed) in failed else "ok", "train_loss": 0.2, "gap": 0.1,
+            "seconds": 1.0, "epochs": 2, "updates": 10, "samples": 100,
+        }
+        for name, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]  # fmt: skip
+    epochs = [
+        {
+            "candidate": name, "seed": seed, "epoch": epoch, "batch_size": 32 * epoch,
+            "train_loss": 1 / epoch + seed / 100, "test_accuracy": 0.9 - 0.1 / epoch,
+            "noise_scale": np.nan if name == "halving" else 100.0 * epoch + seed,
+        }
+        for name in accuracies
+        for seed in range(4)
+        for epoch in (1, 2, 3)[: 1 if (name, seed) in failed else 3]
+    ]  # fmt: skip
+    return ScheduleComparison(pd.DataFrame(rows), pd.DataFrame(epochs))
+
+
 def texts_of(legend):
     return [text.get_text() for text in legend.get_texts()]
 
@@ -114,6 +155,13 @@ def displays():
         ),
         "history": HistoryDisplay({"one": history(), "the other": history(6)}),
         "batch size": BatchSizeDisplay(sizes, loss, test_accuracy=1 - np.array(loss)),
+        "noise scale": BatchSizeDisplay(
+            sizes,
+            loss,
+            test_accuracy=1 - np.array(loss),
+            noise_scale=[30, 90, 80, 200, np.inf, 900],
+        ),
+        "comparison": ComparisonDisplay(comparison().runs, comparison().summary),
     }
 
 
@@ -685,11 +733,118 @@ def test_batch_sizes_are_read_off_a_fitted_classifier(doubling, cyclical):
         (([32, 0], [0.5, 0.4]), {}, "batch_size must be finite and above 0, got 0"),
         (([32, 64], [0.5, 0.4]), {"test_accuracy": [0.5]}, "test_accuracy must have shape"),
         (([], []), {}, "batch_size must be 1-dimensional and not empty"),
+        (([32, 64], [0.5, 0.4]), {"noise_scale": [1.0]}, "noise_scale must have shape"),
+        (([32, 64], [0.5, 0.4]), {"noise_scale": [np.inf, np.nan]}, "at least one finite value"),
     ],
 )
 def test_batch_sizes_that_cannot_be_drawn_are_answered_in_one_sentence(args, params, message):
     with pytest.raises(ValueError, match=message):
         BatchSizeDisplay(*args, **params)
+
+
+def test_the_noise_scale_stands_against_the_epoch_beside_the_batch_size():
+    noise = 2.0 ** np.arange(12)
+    noise[3] = np.inf
+    display = BatchSizeDisplay(SIZES, LOSS, noise_scale=noise).plot()
+    loss, scale = display.axes_
+    assert scale.get_xlabel() == "epoch"
+    assert scale.get_yscale() == "log"
+    _, line, sizes = display.lines_
+    assert line.get_xdata().tolist() == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert line.get_ydata().tolist() == [2.0**k for k in range(12) if k != 3]
+    assert sizes.get_ydata().tolist() == SIZES.tolist()
+    assert loss.get_xlim() != scale.get_xlim()
+    assert "noise scale" in texts_of(display.legend_)
+    assert "batch size" in texts_of(display.legend_)
+
+
+def test_the_noise_scale_of_several_seeds_is_a_median_in_a_band():
+    noise = np.array([[10.0, 20.0], [30.0, np.inf], [90.0, 60.0]])
+    display = BatchSizeDisplay([32, 64], [0.5, 0.4], noise_scale=noise).plot()
+    assert display.lines_[1].get_ydata().tolist() == [30, 60]  # of 20, infinity and 60
+    (band,) = display.fill_between_
+    low, high = (
+        band.get_paths()[0].vertices.min(axis=0)[1],
+        band.get_paths()[0].vertices.max(axis=0)[1],
+    )
+    assert (low, high) == (10, 90)
+
+
+def test_the_noise_scale_is_read_off_a_fitted_classifier(two_classes):
+    clf = CLRLeNetClassifier(
+        max_epochs=2, random_state=0, callbacks=[GradientNoiseScale(10, 4)]
+    ).fit(*two_classes)
+    display = BatchSizeDisplay.from_estimator(clf)
+    assert display.noise_scale[0].tolist() == clf.history_[:, "noise_scale"]
+    assert len(display.axes_) == 2
+
+
+def test_the_seeds_of_a_compared_candidate_are_a_band():
+    display = BatchSizeDisplay.from_comparison(comparison(), "doubling")
+    assert display.train_loss.shape == (4, 3)
+    assert display.batch_size.tolist() == [32, 64, 96]
+    np.testing.assert_allclose(display.noise_scale[:, 1], [200, 201, 202, 203])
+    assert len(display.fill_between_) == 3
+    without = BatchSizeDisplay.from_comparison(comparison([("halving", 2)]), "halving")
+    assert without.train_loss.shape == (3, 3)  # a seed that did not come to the end
+    assert without.noise_scale is None
+    with pytest.raises(ValueError, match="candidate must be one of"):
+        BatchSizeDisplay.from_comparison(comparison(), "tripling")
+
+
+# ---------------------------------------------------------------- ComparisonDisplay
+
+
+def test_each_seed_is_a_point_and_the_mean_has_its_interval():
+    compared = comparison()
+    display = compared.plot()
+    points = [line.get_xdata().tolist() for line in display.lines_]
+    assert points[0] == [0.90, 0.91, 0.89, 0.90]
+    np.testing.assert_allclose(points[2], [1, 0.5, 1, 0.5])  # doubling less halving, in points
+    summary = compared.summary
+    bars = [container.lines[2][0].get_segments()[0][:, 0] for container in display.intervals_]
+    columns = ["test_accuracy_low", "test_accuracy_high"]
+    np.testing.assert_allclose(bars[0], summary.loc["halving", columns].to_numpy(float))
+    columns = ["difference_low", "difference_high"]
+    np.testing.assert_allclose(bars[2], 100 * summary.loc["doubling", columns].to_numpy(float))
+    assert tick_labels(display.ax_.yaxis) == ["halving", "doubling", "constant"]
+    p_values = tick_labels(display.axes_[1].yaxis)
+    assert p_values[0] == ""
+    assert float(p_values[1]) == pytest.approx(summary.loc["doubling", "p_value_holm"], rel=0.05)
+    assert "halving" in display.axes_[1].get_xlabel()
+    assert display.ax_.get_ylim()[0] > display.ax_.get_ylim()[1]  # the first candidate on top
+
+
+def test_failed_runs_are_left_out_and_a_candidate_without_any_says_so():
+    display = comparison([("doubling", seed) for seed in range(4)]).plot()
+    assert [text.get_text() for text in display.ax_.texts] == ["all failed"]
+    assert len(display.intervals_) == 3
+    one = comparison([("doubling", 1), ("halving", 0)]).plot()
+    np.testing.assert_allclose(one.lines_[2].get_xdata(), [1, 0.5])
+
+
+def test_a_single_seed_has_a_point_without_an_interval():
+    runs = comparison().runs
+    display = ScheduleComparison(runs[runs["seed"] == 0], pd.DataFrame()).plot()
+    assert display.lines_[0].get_xdata().tolist() == [0.90]
+    assert not display.intervals_[0].has_xerr
+
+
+def test_a_comparison_is_drawn_into_two_given_axes():
+    _, axes = plt.subplots(1, 2)
+    assert list(comparison().plot(axes=axes).axes_) == list(axes)
+    with pytest.raises(ValueError, match="axes must be 2 matplotlib Axes, got 1"):
+        comparison().plot(axes=axes[:1])
+
+
+def test_a_comparison_that_cannot_be_drawn_is_answered_in_one_sentence():
+    compared = comparison()
+    with pytest.raises(ValueError, match=r"summary must have rows.*p_value_holm"):
+        ComparisonDisplay(compared.runs, compared.summary.drop(columns="p_value_holm"))
+    with pytest.raises(ValueError, match="runs must have rows"):
+        ComparisonDisplay(compared.runs[:0], compared.summary)
+    with pytest.raises(ValueError, match="at least one that has succeeded"):
+        ComparisonDisplay(compared.runs.assign(status="failed"), compared.summary)
 
 
 # ---------------------------------------------------------------- estimators

@@ -10,7 +10,7 @@ import pytest
 
 from skclr import DivergenceError, LRRangeResult, study
 from skclr.__main__ import main
-from skclr._report import answer_range
+from skclr._report import answer_batch_size, answer_range
 from skclr.datasets import load_fashion_mnist_sample
 
 RUNS = ("clr_measured", "clr_published", "doubling_measured", "doubling_published")
@@ -38,7 +38,7 @@ def test_pictures_are_png_files_of_a_legible_size(finished):
     from matplotlib.image import imread
 
     pictures = sorted(finished.output.glob("*.png"))
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for path in pictures:
         pixels = imread(path)
         assert min(pixels.shape[:2]) >= 500
@@ -69,6 +69,29 @@ def test_clr_moves_between_the_boundaries_that_the_sweep_found(finished):
     assert finished.rates["clr_published"]["lr"].between(1e-5, 1e-2).all()
 
 
+def test_halving_and_doubling_are_compared_through_the_same_noise_scale_from_the_same_weights(
+    finished,
+):
+    history = finished.comparison.history.set_index("candidate")
+    assert set(history.loc[study.HALVING, "batch_size"]) == {64}
+    assert set(history.loc[study.DOUBLING, "lr"]) == {finished.boundaries[1] / 2}
+    runs = pd.read_csv(finished.output / "comparison.csv")
+    assert runs["seed"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert runs.groupby("seed")["initial_weights"].nunique().tolist() == [1, 1, 1]
+    assert set(runs["status"]) == {"ok"}
+
+
+def test_the_report_answers_with_the_uncertainty_of_several_seeds(finished):
+    (words,) = [text for text in answer_batch_size(finished) if "3 seeds can" in text]
+    difference = finished.comparison.differences().loc[study.DOUBLING]
+    assert f"{100 * difference['difference']:.2f} points" in words.replace("+", "")
+    assert "in 3 seeds" in words
+    assert "fewer updates" in words
+    assert f"{finished.comparison.summary.loc[study.HALVING, 'gap']:+.3f}" in words
+    page = (finished.output / "report.html").read_text(encoding="utf-8")
+    assert words.split("(difference")[0].strip() in page
+
+
 def test_candidates_are_ten_rates_from_1e_9_to_10(finished):
     table = pd.read_csv(finished.output / "lr_candidates.csv")
     np.testing.assert_allclose(table["lr"], np.logspace(-9, 1, 10))
@@ -88,7 +111,7 @@ def test_the_summary_agrees_with_the_classification_reports(finished):
 
 def test_the_report_stands_alone_and_tells_this_runs_numbers(finished):
     page = (finished.output / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
     assert "http://" not in page
     assert "https://" not in page
     for question in ("1. Which", "2. How well", "3. Does growing"):
@@ -103,7 +126,8 @@ def test_the_state_says_finished_with_the_boundaries(finished):
     state = json.loads((finished.output / "study.json").read_text())
     assert state["state"] == "finished"
     assert state["finished"] == finished.finished == ["sweep", "candidates", *finished.finished[2:]]
-    assert set(finished.finished[2:]) == set(RUNS)
+    assert set(finished.finished[2:-1]) == set(RUNS)
+    assert finished.finished[-1] == "comparison"
     assert state["max_lr"] == finished.sweep.max_lr
 
 
@@ -138,6 +162,10 @@ def test_the_same_seed_gives_the_same_study_whatever_the_number_of_jobs(finished
     columns = ["run", "updates", "train_loss", "test_loss", "test_accuracy"]
     pd.testing.assert_frame_equal(again.summary[columns], finished.summary[columns])
     np.testing.assert_array_equal(again.sweep.losses, finished.sweep.losses)
+    pd.testing.assert_frame_equal(
+        again.comparison.runs.drop(columns="seconds"),
+        finished.comparison.runs.drop(columns="seconds"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def main():
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
+            silence_logs="error",
         ) as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask"),

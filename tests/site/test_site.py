@@ -134,7 +134,7 @@ TOO_WIDE = """
     const width = document.documentElement.clientWidth;
     const scrolls = element => element.closest(
         "div.highlight, .pst-scrollable-table-container, .math-block, .output_html");
-    return [...document.querySelectorAll(".bd-article *, .bd-header *")]
+    return [...document.querySelectorAll(".bd-article-container *, .bd-header *, footer *")]
         .filter(e => e.offsetParent !== null && e.getBoundingClientRect().width > 1)
         .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e))
         .map(e => e.tagName + "." + e.className + ": " + e.textContent.trim().slice(0, 60))

@@ -1,0 +1,80 @@
+"""How a batch is cut into pieces that stay in a core's cache and can be computed side by side."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from skclr.lenet import LeNet5
+
+# samples whose activations in LeNet-5 fit in a core's cache; other devices want more at once
+_LARGEST_ON_CPU, _LARGEST_ELSEWHERE = 256, 4096
+_FEWEST_TO_SHARE = 32  # below, handing a piece to another thread costs more than it saves
+
+_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
+_MEANS = (nn.CrossEntropyLoss, nn.NLLLoss)
+# exactly these, whose answers depend on their input alone: a subclass may do anything
+_DRAWING_NOTHING = frozenset(
+    {
+        LeNet5, nn.Sequential, nn.Identity, nn.Flatten, nn.Linear, nn.Conv1d, nn.Conv2d,
+        nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.LayerNorm, nn.GroupNorm,
+        nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus,
+        nn.Hardtanh, nn.Softmax, nn.LogSoftmax, *_MEANS,
+    }
+)  # fmt: skip
+
+
+class Piece(NamedTuple):
+    """A part of a batch of `n_batch` samples."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    n_batch: int
+    generator: torch.Generator | None = None
+
+
+def is_mean_of_pieces(criterion: nn.Module, module: nn.Module) -> bool:
+    """Tell whether the gradient of a batch is the mean of those of its pieces."""
+    if getattr(criterion, "reduction", None) != "mean":
+        return False
+    if getattr(criterion, "weight", None) is not None:  # a weighted mean
+        return False
+    if getattr(criterion, "ignore_index", -1) >= 0:  # a mean over some of the samples
+        return False
+    return not any(isinstance(part, _BATCH_NORMS) for part in module.modules())
+
+
+def draw_nothing(*modules: nn.Module) -> bool:
+    """Tell whether calls of these modules can run at the same time and give the same bits."""
+    if torch.is_autocast_enabled("cpu"):  # a setting of the thread
+        return False
+    return all(
+        type(part) in _DRAWING_NOTHING and not (part._forward_hooks or part._forward_pre_hooks)
+        for module in modules
+        for part in getattr(module, "_orig_mod", module).modules()
+    )
+
+
+def cut(n: int, device: torch.device, *, shared: bool) -> Iterable[slice]:
+    """Return slices of almost equal length, which depend on the size of the batch alone.
+
+    Parameters
+    ----------
+    n : int
+        Samples in the batch.
+    device : torch.device
+        Where it is computed.
+    shared : bool
+        Whether the pieces are computed side by side: then there is an even number of them.
+    """
+    largest = _LARGEST_ON_CPU if device.type == "cpu" else _LARGEST_ELSEWHERE
+    n_pieces = max(1, math.ceil(n / largest))
+    if shared and n >= _FEWEST_TO_SHARE:
+        n_pieces += n_pieces % 2
+    ends = [n * place // n_pieces for place in range(n_pieces + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]
