@@ -4,8 +4,8 @@
 
 The published run, LeNet-5 in Keras with augmentation at batch size 64, has a test accuracy of
 0.8977 after 50 epochs. Ours is a recipe that is meant to end above that: its seconds are those of
-the whole `fit`, checks and measurements of the pixels included, and the accuracy is that of its end.
-The seconds of Keras are its median epoch, times 50. It takes about 5 minutes on two cores; let
+the whole `fit`, checks and measurements of the pixels included, and its accuracy is that at the
+end. The seconds of Keras are its median epoch, times 50. It takes about 5 minutes on two cores; let
 nothing else run meanwhile.
 """
 
