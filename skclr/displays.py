@@ -1066,7 +1066,7 @@ class ComparisonDisplay:
     ----------
     runs : DataFrame
         A row a candidate and seed, with the columns ``candidate``, ``seed``, ``status`` and
-        ``test_accuracy``, as :attr:`skclr.ScheduleComparison.runs` has them.
+        ``test_accuracy``, as the runs of :class:`skclr.ScheduleComparison` have them.
     summary : DataFrame
         Indexed by candidate, the first one that with which the others are compared, with the
         columns of :attr:`skclr.ScheduleComparison.summary`.

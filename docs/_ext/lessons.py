@@ -11,6 +11,8 @@ LESSONS = [
     "plot_schedules",
     "plot_clr_training",
     "plot_batch_doubling",
+    "plot_compare_schedules",
+    "plot_learning_rate_or_batch_size",
     "plot_own_net",
     "plot_grid_search",
     "plot_dask_search",

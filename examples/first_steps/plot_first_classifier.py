@@ -20,13 +20,9 @@ from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
 train = load_fashion_mnist_sample()
 test = load_fashion_mnist_sample(subset="test")
 
-clf = CLRLeNetClassifier(
-    schedule="one_cycle", max_lr=0.1, max_epochs=8, random_state=0
-)
+clf = CLRLeNetClassifier(schedule="one_cycle", max_lr=0.1, max_epochs=8, random_state=0)
 clf.fit(train.data, train.target)
-print(
-    f"{clf.score(test.data, test.target):.1%} of the test images are recognised"
-)
+print(f"{clf.score(test.data, test.target):.1%} of the test images are recognised")
 
 # %%
 # What the network makes of an image

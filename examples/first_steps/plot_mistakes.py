@@ -48,11 +48,7 @@ plt.tight_layout()
 # The same in numbers, from scikit-learn as well: precision is how often the
 # network is right when it names a class, recall how many of the class it finds.
 
-print(
-    classification_report(
-        test.target, predicted, target_names=test.target_names
-    )
-)
+print(classification_report(test.target, predicted, target_names=test.target_names))
 
 # %%
 # Mistakes made with confidence
@@ -72,9 +68,7 @@ for ax, i in zip(axes.ravel(), surest, strict=True):
         test.target_names[predicted[i]],
         test.target_names[test.target[i]],
     )
-    ax.set_title(
-        f"said {said} ({probability[i].max():.0%})\nis {true}", fontsize=10
-    )
+    ax.set_title(f"said {said} ({probability[i].max():.0%})\nis {true}", fontsize=10)
     ax.set(xticks=[], yticks=[])
 
 # %%
@@ -95,14 +89,11 @@ def belief_lost(image, label, size=7, step=3):
     """Return how far the probability of `label` falls for a blank square."""
     places = range(0, 28 - size + 1, step)
     covered = np.repeat(image[None], len(places) ** 2, axis=0)
-    squares = [
-        (slice(i, i + size), slice(j, j + size)) for i in places for j in places
-    ]
+    squares = [(slice(i, i + size), slice(j, j + size)) for i in places for j in places]
     for copy, square in zip(covered, squares, strict=True):
         copy[square] = 0
     lost = (
-        clf.predict_proba(image[None])[0, label]
-        - clf.predict_proba(covered)[:, label]
+        clf.predict_proba(image[None])[0, label] - clf.predict_proba(covered)[:, label]
     )
     total, times = np.zeros((28, 28)), np.zeros((28, 28))
     for square, value in zip(squares, lost, strict=True):
@@ -111,10 +102,7 @@ def belief_lost(image, label, size=7, step=3):
     return total / times
 
 
-right = [
-    np.flatnonzero((test.target == k) & (predicted == k))[0]
-    for k in clf.classes_
-]
+right = [np.flatnonzero((test.target == k) & (predicted == k))[0] for k in clf.classes_]
 fig, axes = plt.subplots(2, 5, figsize=(10, 4.6), layout="constrained")
 for ax, i in zip(axes.ravel(), right, strict=True):
     lost = belief_lost(test.data[i], test.target[i])

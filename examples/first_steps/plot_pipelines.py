@@ -26,17 +26,13 @@ from sklearn.pipeline import make_pipeline
 from skclr import CLRLeNetClassifier
 
 X, y = load_digits(return_X_y=True, as_frame=True)
-X_train, X_test, y_train, y_test = train_test_split(
-    X, y, stratify=y, random_state=0
-)
+X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 clf = CLRLeNetClassifier(
     schedule="one_cycle", batch_size=32, max_epochs=6, random_state=0
 )
 clf.fit(X_train, y_train)
-print(
-    f"{clf.score(X_test, y_test):.1%} right; the images were {clf.image_shape_}"
-)
+print(f"{clf.score(X_test, y_test):.1%} right; the images were {clf.image_shape_}")
 print("the first columns:", *clf.feature_names_in_[:3])
 
 # %%
@@ -83,8 +79,7 @@ digit = X_test.iloc[[3]]
 holed_train, holed = with_holes(X_train, 0.4), with_holes(digit, 0.4)
 pictures = {"the digit": digit, "40 % lost": holed}
 pictures |= {
-    name: imp.fit(holed_train).transform(holed)
-    for name, imp in imputers.items()
+    name: imp.fit(holed_train).transform(holed) for name, imp in imputers.items()
 }
 for ax, (name, row) in zip(top.subplots(1, 4), pictures.items(), strict=True):
     ax.imshow(

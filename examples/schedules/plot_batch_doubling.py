@@ -48,9 +48,7 @@ rows = {
     }
     for name, clf in trained.items()
 }
-pd.DataFrame(rows).T.round(
-    {"last rate": 4, "training loss": 3, "test accuracy": 3}
-)
+pd.DataFrame(rows).T.round({"last rate": 4, "training loss": 3, "test accuracy": 3})
 
 # %%
 # Side by side
@@ -61,9 +59,7 @@ pd.DataFrame(rows).T.round(
 # large batch takes hardly longer than a small one, that is time saved. On a CPU
 # an epoch costs about the same in either way.
 
-fig, axes = plt.subplots(
-    1, 2, figsize=(9, 4), sharey=True, layout="constrained"
-)
+fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for (name, clf), style in zip(trained.items(), ("-o", "--s"), strict=True):
     history = clf.history_frame()
     axes[0].plot(history["epoch"], history["train_loss"], style, label=name)

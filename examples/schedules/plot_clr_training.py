@@ -35,9 +35,7 @@ clf = CLRLeNetClassifier(
 )
 clf.fit(train.data, train.target)
 history = clf.history_frame()
-history[["epoch", "train_loss", "valid_loss", "valid_acc", "lr"]].round(4).iloc[
-    3::4
-]
+history[["epoch", "train_loss", "valid_loss", "valid_acc", "lr"]].round(4).iloc[3::4]
 
 # %%
 # Those are the three ends of a cycle.
@@ -73,12 +71,8 @@ fig, (above, below) = plt.subplots(
     height_ratios=[2, 1],
     layout="constrained",
 )
-above.plot(
-    updates["iteration"], updates["train_loss"], alpha=0.3, label="each batch"
-)
-above.plot(
-    updates["iteration"], smooth, color="tab:blue", label="mean of 25 batches"
-)
+above.plot(updates["iteration"], updates["train_loss"], alpha=0.3, label="each batch")
+above.plot(updates["iteration"], smooth, color="tab:blue", label="mean of 25 batches")
 above.set(ylabel="training loss", ylim=(0, 1.2))
 above.legend()
 below.plot(updates["iteration"], updates["lr"], color="tab:red")
@@ -91,8 +85,4 @@ plt.show()
 # On the test images, by scikit-learn's own function.
 
 predicted = clf.predict(test.data)
-print(
-    classification_report(
-        test.target, predicted, target_names=test.target_names
-    )
-)
+print(classification_report(test.target, predicted, target_names=test.target_names))

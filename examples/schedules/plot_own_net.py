@@ -66,9 +66,7 @@ net = NeuralNetClassifier(
 # :func:`skclr.lr_range_test` takes any skorch classifier and leaves it as it
 # is.
 
-found = lr_range_test(
-    net, X, y, min_lr=1e-5, n_iter=150, n_repeats=2, random_state=0
-)
+found = lr_range_test(net, X, y, min_lr=1e-5, n_iter=150, n_repeats=2, random_state=0)
 print(f"base_lr = {found.base_lr:.2g}, max_lr = {found.max_lr:.2g}")
 
 # %%
@@ -106,11 +104,7 @@ for name, schedule in schedules.items():
         *net.callbacks,
         *([("schedule", schedule)] if schedule else []),
     ]
-    trained = (
-        clone(net)
-        .set_params(lr=found.max_lr / 3, callbacks=callbacks)
-        .fit(X, y)
-    )
+    trained = clone(net).set_params(lr=found.max_lr / 3, callbacks=callbacks).fit(X, y)
     histories[name] = trained.history
     print(f"{name:>14}: test accuracy {trained.score(X_test, y_test):.3f}")
 
@@ -124,9 +118,7 @@ for name, schedule in schedules.items():
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for name, history in histories.items():
-    axes[0].plot(
-        history[:, "epoch"], history[:, "train_loss"], marker="o", label=name
-    )
+    axes[0].plot(history[:, "epoch"], history[:, "train_loss"], marker="o", label=name)
 rates = np.ravel(histories["cyclical"][:, "batches", :, "event_lr"])
 axes[1].plot(rates, color="tab:orange")
 sizes = histories["growing batch"][:, "batch_size"]

@@ -30,9 +30,7 @@ rates = {
     "triangular2": schedules.triangular2(t, **cycle),
     "exp_range": schedules.exp_range(t, gamma=0.9995, **cycle),
     "one_cycle": schedules.one_cycle(t, max_lr=0.1, total_steps=len(t)),
-    "lr_halving": schedules.lr_halving(
-        t, max_lr=0.1, step_size=2.5 * per_epoch
-    ),
+    "lr_halving": schedules.lr_halving(t, max_lr=0.1, step_size=2.5 * per_epoch),
 }
 
 # %%

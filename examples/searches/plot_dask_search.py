@@ -27,9 +27,7 @@ X, y = load_fashion_mnist_sample(return_X_y=True)
 X, y = X[:1200], y[:1200]
 
 search = GridSearchCV(
-    CLRLeNetClassifier(
-        batch_size=32, max_epochs=3, step_size=1.5, random_state=0
-    ),
+    CLRLeNetClassifier(batch_size=32, max_epochs=3, step_size=1.5, random_state=0),
     {
         "schedule": ["triangular", "exp_range", "one_cycle", "batch_doubling"],
         "max_lr": [0.02, 0.1],
@@ -46,8 +44,7 @@ search = GridSearchCV(
 # a real one, start ``dask scheduler`` on one machine and ``dask worker
 # tcp://that-machine:8786 --nthreads 1`` on the others, each with skclr
 # installed, and connect with ``Client("tcp://that-machine:8786")``. One thread
-# a worker is right: a training uses one, and takes turns with others in its
-# process.
+# a worker is right: trainings in the same process take turns.
 #
 # A worker that dies takes nothing with it: the scheduler gives its trainings to
 # another. For that the cluster has to have them all from the start
@@ -65,7 +62,7 @@ def main():
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
-            silence_logs="error",
+            silence_logs="ERROR",
         ) as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask"),

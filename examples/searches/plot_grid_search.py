@@ -26,9 +26,7 @@ X, y = load_fashion_mnist_sample(return_X_y=True)
 X, y = X[:1500], y[:1500]
 
 search = GridSearchCV(
-    CLRLeNetClassifier(
-        batch_size=32, max_epochs=4, step_size=2, random_state=0
-    ),
+    CLRLeNetClassifier(batch_size=32, max_epochs=4, step_size=2, random_state=0),
     {
         "schedule": ["triangular", "exp_range", "one_cycle", "batch_doubling"],
         "max_lr": [0.01, 0.05, 0.2],
