@@ -40,7 +40,7 @@ from skclr.range_test import RangeTestWarning
 GRID = np.geomspace(1e-3, 3.0, 15)
 TRAINING_SEEDS = (0, 1, 2)
 RULES = (
-    "turning_point", "valley", "slide", "minimum_tenth", "minimum", "steepest", "lightning",
+    "basin", "valley", "slide", "minimum_tenth", "minimum", "steepest", "lightning",
 )  # fmt: skip
 
 
