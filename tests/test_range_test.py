@@ -119,12 +119,14 @@ def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n):
     losses = 2.3 - 1.5 * np.exp(-(x**2) / (2 * width**2))
     wider = np.sqrt(width**2 + 0.5**2)
     edge = wider * np.sqrt(2 * np.log(2))
-    weight = lambda t: np.exp(-(t**2) / (2 * wider**2)) - 0.5
-    spread = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
+
+    def weight(t):
+        return np.exp(-(t**2) / (2 * wider**2)) - 0.5
+
+    variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
+    expected = 0.01 * 10 ** (0.75 * np.sqrt(variance))
     with no_warning():
-        assert rt.basin(lrs, losses) == pytest.approx(
-            0.01 * 10 ** (0.75 * np.sqrt(spread)), rel=0.02
-        )
+        assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.02)
 
 
 def test_the_pair_does_not_follow_one_spike_at_the_start():
