@@ -413,20 +413,33 @@ def pixel_statistics(
     rows = max(1, 2**17 // max(1, math.prod(images.shape[1:])))
     pieces = [indices[start : start + rows] for start in range(0, len(indices), rows)]
 
-    def total(function):
-        sums = np.zeros(n_channels)
+    def total(*functions):
+        sums = np.zeros((len(functions), n_channels))
         for piece in pieces:
             values = np.asarray(images[piece], dtype=np.float64).reshape(len(piece), n_channels, -1)
-            sums += function(values).sum(axis=(0, 2))
+            sums += [function(values) for function in functions]
         return sums
 
     n_pixels = len(indices) * math.prod(images.shape[1:]) / n_channels
-    mean = total(lambda values: values) / n_pixels
-    centre = mean[:, np.newaxis]
-    std = np.sqrt(total(lambda values: (values - centre) ** 2) / n_pixels)
+    if images.dtype.kind in "bui" and images.dtype.itemsize <= 2:  # exact sums: one pass will do
+        sums, squares = total(_sum, _sum_of_squares)
+        mean = sums / n_pixels
+        std = np.sqrt(np.maximum(0, squares / n_pixels - mean**2))
+    else:
+        mean = total(_sum)[0] / n_pixels
+        centre = mean[:, np.newaxis]
+        std = np.sqrt(total(lambda values: _sum_of_squares(values - centre))[0] / n_pixels)
     if not (np.isfinite(mean) & np.isfinite(std)).all():
         raise ValueError("X has values too large for a mean and a standard deviation in float64.")
     return mean, np.where(std > 10 * np.finfo(np.float64).eps * np.abs(mean), std, 1.0)
+
+
+def _sum(values):
+    return values.sum(axis=(0, 2))
+
+
+def _sum_of_squares(values):
+    return np.einsum("ncp,ncp->c", values, values)
 
 
 def _per_channel(values):

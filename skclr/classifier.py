@@ -155,7 +155,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         ``iteration -> learning rate``.
     base_lr, max_lr : float or "auto", default=0.001 and 0.1
         The boundaries of the learning rate. ``"auto"`` has them measured by
-        :func:`skclr.lr_range_test` on the training data before the training, in 600 updates.
+        :func:`skclr.lr_range_test` on the training data before the training, in at most 920
+        updates.
     step_size : float, default=2.5
         Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
         ``"lr_halving"`` the epochs between halvings.

@@ -184,7 +184,7 @@ class LRRangeDisplay:
         >>> display = LRRangeDisplay.from_estimator(
         ...     CLRLeNetClassifier(), X[:1000], y[:1000], n_repeats=2, random_state=0)
         >>> display.losses.shape
-        (2, 200)
+        (2, 184)
         """
         from skclr.range_test import lr_range_test
 

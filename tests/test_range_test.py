@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import skorch
 import torch
+from scipy.integrate import quad
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -105,9 +106,27 @@ def test_a_rule_has_no_answer_where_nothing_is_finite(rule):
 def test_the_pair_is_read_off_a_known_curve(sd):
     losses = noisy(valley_curve(), sd)
     with no_warning():
-        base, top = rt.first_fall(LRS, losses), rt.turning_point(LRS, losses)
+        base, top = rt.first_fall(LRS, losses), rt.basin(LRS, losses)
     assert 1e-4 / 2 < base < 1e-4 * 3
     assert 0.1 / 3 < top < 0.1
+
+
+@pytest.mark.parametrize("n", [184, 1000])
+def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n):
+    width = 1.2  # decades; smoothing a bell over half a decade makes a wider bell
+    lrs = np.logspace(-7, 3, n)
+    x = np.log10(lrs / 0.01)
+    losses = 2.3 - 1.5 * np.exp(-(x**2) / (2 * width**2))
+    wider = np.sqrt(width**2 + 0.5**2)
+    edge = wider * np.sqrt(2 * np.log(2))
+
+    def weight(t):
+        return np.exp(-(t**2) / (2 * wider**2)) - 0.5
+
+    variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
+    expected = 0.01 * 10 ** (0.75 * np.sqrt(variance))
+    with no_warning():
+        assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.02)
 
 
 def test_the_pair_does_not_follow_one_spike_at_the_start():
@@ -115,11 +134,11 @@ def test_the_pair_does_not_follow_one_spike_at_the_start():
     losses[0, 3] += 5
     losses[1, 8] -= 0.5
     assert 1e-4 / 3 < rt.first_fall(LRS, losses) < 1e-4 * 3
-    assert 0.1 / 3 < rt.turning_point(LRS, losses) < 0.1
+    assert 0.1 / 3 < rt.basin(LRS, losses) < 0.1
 
 
 def test_the_pair_does_not_move_by_more_than_a_factor_of_two_with_the_noise():
-    tops = [rt.turning_point(LRS, noisy(valley_curve(), 0.08, seed)) for seed in range(10)]
+    tops = [rt.basin(LRS, noisy(valley_curve(), 0.08, seed)) for seed in range(10)]
     assert max(tops) / min(tops) < 2
 
 
@@ -128,13 +147,13 @@ def test_a_sweep_that_ended_early_counts_as_turned_up():
     losses[:, LRS > 0.15] = np.nan
     losses[1, LRS > 0.13] = np.nan
     with no_warning():
-        top = rt.turning_point(LRS, losses)
+        top = rt.basin(LRS, losses)
     assert 0.1 / 3 < top < 0.1
 
 
 def test_a_flat_curve_gives_a_warning_and_no_number():
     losses = noisy(np.full(len(LRS), 2.3), 0.05)
-    for rule in (rt.first_fall, rt.turning_point):
+    for rule in (rt.first_fall, rt.basin):
         with pytest.warns(rt.RangeTestWarning, match="never falls.*raise max_lr"):
             assert rule(LRS, losses) is None
 
@@ -145,7 +164,7 @@ def test_a_curve_that_only_falls_has_a_base_lr_and_no_max_lr():
     with no_warning():
         assert rt.first_fall(lrs, losses) is not None
     with pytest.warns(rt.RangeTestWarning, match="does not turn up again.*raise max_lr"):
-        assert rt.turning_point(lrs, losses) is None
+        assert rt.basin(lrs, losses) is None
 
 
 def test_a_curve_that_falls_at_once_has_no_base_lr():
@@ -154,14 +173,14 @@ def test_a_curve_that_falls_at_once_has_no_base_lr():
     with pytest.warns(rt.RangeTestWarning, match="from the first rate.*lower min_lr"):
         assert rt.first_fall(lrs, losses) is None
     with no_warning():
-        assert 0.1 / 3 < rt.turning_point(lrs, losses) < 0.1
+        assert 0.1 / 4 < rt.basin(lrs, losses) < 0.1
 
 
 def test_a_sweep_that_blew_up_at_once_is_told_to_begin_lower():
     losses = np.full((3, len(LRS)), np.nan)
     losses[:, :4] = 2.3
     with pytest.warns(rt.RangeTestWarning, match="first 10 rates: lower min_lr"):
-        assert rt.turning_point(LRS, losses) is None
+        assert rt.basin(LRS, losses) is None
 
 
 # ---------------------------------------------------------------- real sweeps
@@ -182,18 +201,18 @@ def result(images):
 def test_a_real_sweep_finds_the_rates_that_train_lenet(result):
     assert 1e-5 < result.base_lr < 1e-2
     assert 0.02 < result.max_lr < 0.3
-    assert result.suggestions["turning_point"] == result.max_lr
+    assert result.suggestions["basin"] == result.max_lr
     assert set(result.suggestions) == {
-        "steepest", "valley", "minimum", "minimum_tenth", "slide", "first_fall", "turning_point",
+        "steepest", "valley", "minimum", "minimum_tenth", "slide", "first_fall", "basin",
     }  # fmt: skip
 
 
 def test_a_result_has_a_row_for_each_repeat_and_rate(result):
-    assert result.lrs.shape == (200,)
-    assert result.losses.shape == result.smoothed.shape == (3, 200)
+    assert result.lrs.shape == (184,)
+    assert result.losses.shape == result.smoothed.shape == (5, 184)
     frame = result.to_frame()
     assert list(frame.columns) == ["repeat", "lr", "loss", "smoothed_loss"]
-    assert len(frame) == 600
+    assert len(frame) == 920
     assert np.isnan(result.losses[:, -1]).all()  # 10 is too much for any repeat
 
 
@@ -351,8 +370,8 @@ def test_a_linear_sweep_is_read_as_an_exponential_one():
     lrs = np.linspace(1e-3, 10, 5000)
     losses = valley_curve(lrs, start=0.01, lowest=1.0)
     grid = np.geomspace(1e-3, 10, 5000)
-    expected = rt.turning_point(grid, valley_curve(grid, start=0.01, lowest=1.0))
-    assert rt.turning_point(lrs, losses) == pytest.approx(expected, rel=0.05)
+    expected = rt.basin(grid, valley_curve(grid, start=0.01, lowest=1.0))
+    assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.05)
 
 
 def test_a_warning_points_at_the_line_of_the_caller():

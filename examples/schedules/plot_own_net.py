@@ -111,10 +111,10 @@ for name, schedule in schedules.items():
 # %%
 # What to see
 # -----------
-# The callbacks write what they do to skorch's history: the rate of each update
-# as ``event_lr``, the batch size of each epoch as ``batch_size``. On the left
-# the three losses: the cyclical one rises and falls with the rate beside it,
-# and the growing batch falls most evenly.
+# The callbacks write what they do to skorch's history: the rate of each update as
+# ``event_lr``, the batch size of each epoch as ``batch_size``. On the left the three
+# losses: the cyclical one goes down in steps, each while its rate comes down, and the
+# other two level off.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for name, history in histories.items():
