@@ -858,8 +858,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             return loss.detach(), y_pred.detach(), torch.autograd.grad(loss, parameters)
 
         losses, answers, gradients = zip(*self._mapped(compute, pieces), strict=True)
-        for parameter, shares in zip(parameters, zip(*gradients, strict=True), strict=True):
-            total = sum(shares)
+        by_parameter = zip(*gradients, strict=True)
+        for parameter, (total, *others) in zip(parameters, by_parameter, strict=True):
+            for share in others:
+                total.add_(share)
             parameter.grad = total if parameter.grad is None else parameter.grad + total
         return {"loss": sum(losses), "y_pred": _joined(answers)}
 
