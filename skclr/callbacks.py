@@ -48,6 +48,25 @@ class StopTraining(KeyboardInterrupt):
 
     It derives from `KeyboardInterrupt` because that is the one exception that
     :meth:`skorch.NeuralNet.partial_fit` takes as a wish to stop.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skorch import NeuralNetClassifier
+    >>> from skorch.callbacks import Callback
+    >>> from torch import nn
+    >>> from skclr.callbacks import StopTraining
+    >>> class StopAfterTwoEpochs(Callback):
+    ...     def on_epoch_end(self, net, **kwargs):
+    ...         if len(net.history) == 2:
+    ...             raise StopTraining
+    >>> net = NeuralNetClassifier(
+    ...     nn.Linear, module__in_features=4, module__out_features=2,
+    ...     criterion=nn.CrossEntropyLoss, max_epochs=5, train_split=None,
+    ...     callbacks=[StopAfterTwoEpochs], verbose=0)
+    >>> net = net.fit(np.zeros((8, 4), "float32"), np.arange(8) % 2)
+    >>> len(net.history)
+    2
     """
 
 
@@ -343,7 +362,18 @@ class CyclicLR(_TabledLR):
             self.place_, self.table_ = self.iteration_, None
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
-        """Return the rate of each of these iterations, shape (n,) or (n, n_groups)."""
+        """Return the rate of each of these iterations.
+
+        Parameters
+        ----------
+        iterations : ndarray of int of shape (n,)
+            Updates, counted from 0 over all epochs.
+
+        Returns
+        -------
+        ndarray of shape (n,), or (n, n_groups) where the boundaries are sequences
+            Learning rates.
+        """
         if np.ndim(self.base_lr) == 0 and np.ndim(self.max_lr) == 0:
             return self._cycle(iterations, self.base_lr, self.max_lr)
         pairs = np.broadcast(np.asarray(self.base_lr), np.asarray(self.max_lr))
@@ -446,7 +476,18 @@ class OneCycleLR(_TabledLR):
         return (len(net.history) - 1 - self.epochs_before_) * self.iterations_per_epoch_
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
-        """Return the rate of each of these iterations, counted from the cycle's start."""
+        """Return the rate of each of these iterations.
+
+        Parameters
+        ----------
+        iterations : ndarray of int of shape (n,)
+            Updates, counted from the beginning of the cycle.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Learning rates.
+        """
         return schedules.one_cycle(
             iterations,
             max_lr=self.max_lr,
@@ -511,7 +552,18 @@ class LRHalving(_TabledLR):
         self.event_name = event_name
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
-        """Return the rate of each of these iterations."""
+        """Return the rate of each of these iterations.
+
+        Parameters
+        ----------
+        iterations : ndarray of int of shape (n,)
+            Updates, counted from 0 over all epochs.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Learning rates.
+        """
         return schedules.lr_halving(
             iterations,
             max_lr=self.max_lr,
@@ -548,7 +600,7 @@ class BatchDoubling(Callback):
 
     See Also
     --------
-    LRHalving : The mirror image, which moves the learning rate.
+    skclr.callbacks.LRHalving : The mirror image, which moves the learning rate.
     skclr.schedules.batch_doubling : The same as a pure function.
 
     Notes
@@ -599,7 +651,18 @@ class BatchDoubling(Callback):
         return self
 
     def batch_size_at(self, epoch: int) -> int:
-        """Return the batch size of an epoch, counted from 0."""
+        """Return the batch size of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+
+        Returns
+        -------
+        int
+            Samples in a batch.
+        """
         return int(
             schedules.batch_doubling(
                 epoch,
@@ -611,7 +674,18 @@ class BatchDoubling(Callback):
         )
 
     def iterations_at(self, epoch: int) -> int:
-        """Return the number of updates in an epoch of the training under way."""
+        """Return the number of updates in an epoch of the training under way.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+
+        Returns
+        -------
+        int
+            Updates.
+        """
         self.growing_.batch_size = self.batch_size_at(epoch)
         return len(self.growing_)
 
@@ -730,8 +804,7 @@ class LRRangeTest(Callback):
 
     See Also
     --------
-    skclr.range_test.lr_range_test : Several sweeps on clones of an estimator, and what range they
-        suggest.
+    skclr.lr_range_test : Several sweeps on clones of an estimator, and what range they suggest.
 
     Notes
     -----

@@ -83,7 +83,9 @@ _METADATA = "skclr"  # the name of our entry in the header of a file of safetens
 class DivergenceError(ValueError):
     """The loss is not finite any more: the learning rate was too high.
 
-    Attributes
+    What it is constructed with is kept in attributes of the same names.
+
+    Parameters
     ----------
     epoch : int
         The epoch, counted from 1.
@@ -218,7 +220,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         The labels, in the order of the columns of `predict_proba`.
     n_features_in_ : int
         Values in a sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the columns, where X is a DataFrame with names that are strings.
     image_shape_ : tuple of int
         Channels, height and width of the images seen by `fit`.
@@ -517,10 +519,12 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
         Parameters
         ----------
-        X, y, X_val, y_val : array-like
+        X, y : array-like
             As in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur, where the first call's `y` does not have them all.
+        X_val, y_val : array-like, default=None
+            As in `fit`.
 
         Returns
         -------

@@ -587,7 +587,7 @@ class HistoryDisplay:
     history : DataFrame or dict of str to DataFrame
         A row an epoch, with the columns ``epoch`` and ``train_loss`` and, where there are any,
         ``valid_loss``, ``train_acc`` and ``valid_acc``, as
-        :meth:`CLRLeNetClassifier.history_frame` gives it. A dict compares several, by name.
+        :meth:`skclr.CLRLeNetClassifier.history_frame` gives it. A dict compares several, by name.
 
     Attributes
     ----------
@@ -1066,7 +1066,7 @@ class ComparisonDisplay:
     ----------
     runs : DataFrame
         A row a candidate and seed, with the columns ``candidate``, ``seed``, ``status`` and
-        ``test_accuracy``, as :attr:`skclr.ScheduleComparison.runs` has them.
+        ``test_accuracy``, as the runs of :class:`skclr.ScheduleComparison` have them.
     summary : DataFrame
         Indexed by candidate, the first one that with which the others are compared, with the
         columns of :attr:`skclr.ScheduleComparison.summary`.

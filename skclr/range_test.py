@@ -1,8 +1,13 @@
 """The learning-rate range test: which rates work, measured, and the rules that read it.
 
 A rule is a function ``(lrs, losses) -> lr``. Those with a source of their own look at one smoothed
+<<<<<<< HEAD
+curve; the two that :func:`skclr.lr_range_test` goes by, :func:`first_fall` and
+:func:`turning_point`, read all repeats together.
+=======
 curve; the two that :func:`lr_range_test` goes by, :func:`first_fall` and :func:`basin`, read
 all repeats together.
+>>>>>>> main
 """
 
 from __future__ import annotations
@@ -63,7 +68,20 @@ _ABOVE_CENTRE = 0.75  # how many standard deviations of the basin max_lr is abov
 
 
 class RangeTestWarning(UserWarning):
-    """A boundary of the learning rate cannot be read off the curve."""
+    """A boundary of the learning rate cannot be read off the curve.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skclr.range_test import RangeTestWarning, turning_point
+    >>> lrs = np.logspace(-5, -1, 100)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", RangeTestWarning)
+    ...     top = turning_point(lrs, 2 - np.maximum(np.log10(lrs / 1e-3), 0))
+    >>> print(top, caught[0].message)
+    None The loss does not turn up again by 1.0e-01: raise max_lr.
+    """
 
 
 @dataclass
@@ -106,7 +124,13 @@ class LRRangeResult:
     kind: str = "sweep"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each repeat and rate: ``repeat, lr, loss, smoothed_loss``."""
+        """Return the curves as a table.
+
+        Returns
+        -------
+        DataFrame
+            A row for each repeat and rate: ``repeat``, ``lr``, ``loss``, ``smoothed_loss``.
+        """
         n_repeats, n_lrs = self.losses.shape
         return pd.DataFrame(
             {

@@ -4,6 +4,9 @@ Every schedule is a function ``f(t, *, ...)``: `t` is an iteration (one update o
 counted from 0), or a whole array of them, and the answer has its shape. A picture of a schedule is
 therefore one call, and so is a test of it. This module knows NumPy and nothing of training.
 
+The cyclical policies are those of [1]_, the single cycle is that of [2]_, and the growing batch
+that of [3]_.
+
 References
 ----------
 .. [1] L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
@@ -52,7 +55,7 @@ def cyclical(
 
         \eta(t) = \eta_\text{base} + (\eta_\text{max} - \eta_\text{base}) \, \Lambda(t) \, s,
         \qquad
-        \Lambda(t) = \begin{cases} x / r & x \le r \\ (1 - x) / (1 - r) & x > r \end{cases}
+        \Lambda(t) = \min\left( \frac{x}{r}, \frac{1 - x}{1 - r} \right)
 
     where :math:`S = S_\text{up} + S_\text{down}` is the length of a cycle,
     :math:`c = \lfloor 1 + t / S \rfloor` the number of the cycle, :math:`x = 1 + t / S - c` the

@@ -2,11 +2,12 @@
 Learning rate or batch size: the experiment
 ===========================================
 
-Does growing the batch do what lowering the learning rate does (Smith, Kindermans, Ying and Le
-2018)? Here is the answer for LeNet-5 on all of Fashion-MNIST, from several seeds and with its
-uncertainty.
+Does growing the batch do what lowering the learning rate does (Smith, Kindermans, Ying
+and Le 2018)? Here is the answer for LeNet-5 on all of Fashion-MNIST, from several seeds
+and with its uncertainty.
 
-This page reads the results that one command has left in ``docs/data`` of the repository::
+This page reads the results that one command has left in ``docs/data`` of the
+repository::
 
     python benchmarks/learning_rate_or_batch_size.py \
         --store docs/data/learning_rate_or_batch_size.csv
@@ -15,11 +16,11 @@ This page reads the results that one command has left in ``docs/data`` of the re
 # %%
 # The candidates
 # --------------
-# All have the same number of epochs, the same highest rate, and for each seed the same initial
-# weights and order of images. The first two are mirror images: one divides the rate by two, the
-# other doubles the batch, in the same epochs, so that both pass through the same noise scale,
-# which is the rate over the batch size. A constant rate is the control; two forms of CLR and
-# one-cycle stand beside them.
+# All have the same number of epochs, the same highest rate, and for each seed the same
+# initial weights and order of images. The first two are mirror images: one divides the
+# rate by two, the other doubles the batch, in the same epochs, so that both pass
+# through the same noise scale, which is the rate over the batch size. A constant rate
+# is the control; two forms of CLR and one-cycle stand beside them.
 
 from pathlib import Path
 
@@ -48,14 +49,22 @@ changes[~changes.duplicated()]
 # %%
 # The table
 # ---------
-# Means over the seeds; accuracy and loss on the 10,000 test images, and the training loss without
-# augmentation, all of them with the final weights. The gap is test loss less training loss. Seconds
-# are those of training alone, two trainings at a time on two cores.
+# Means over the seeds; accuracy and loss on the 10,000 test images, and the training
+# loss without augmentation, all of them with the final weights. The gap is test loss
+# less training loss. Seconds are those of training alone, two trainings at a time on
+# two cores.
 
 summary = comparison.summary
 measures = ["test_accuracy", "test_loss", "train_loss", "gap", "updates", "seconds"]
 summary[["n_runs", "n_failed", *measures]].round(
-    {"test_accuracy": 4, "test_loss": 3, "train_loss": 3, "gap": 3, "updates": 0, "seconds": 0}
+    {
+        "test_accuracy": 4,
+        "test_loss": 3,
+        "train_loss": 3,
+        "gap": 3,
+        "updates": 0,
+        "seconds": 0,
+    }
 )
 
 # %%
@@ -64,7 +73,8 @@ summary[["n_runs", "n_failed", *measures]].round(
 pd.DataFrame(
     {
         measure: [
-            f"{row[measure]:.4f} ({row[f'{measure}_low']:.4f} to {row[f'{measure}_high']:.4f})"
+            f"{row[measure]:.4f} "
+            f"({row[f'{measure}_low']:.4f} to {row[f'{measure}_high']:.4f})"
             for _, row in summary.iterrows()
         ]
         for measure in ("test_accuracy", "test_loss", "gap")
@@ -73,8 +83,8 @@ pd.DataFrame(
 )
 
 # %%
-# The differences to halving the rate, seed by seed, with the p-value of the paired t-test and the
-# same value corrected for the number of candidates by Holm's method:
+# The differences to halving the rate, seed by seed, with the p-value of the paired
+# t-test and the same value corrected for the number of candidates by Holm's method:
 
 comparison.differences().round(4)
 
@@ -86,7 +96,8 @@ for name in comparison.candidates[1:]:
     print(comparison.in_words(name), end="\n\n")
 
 # %%
-# Each seed is a point. On the right-hand side, look whether an interval leaves out zero.
+# Each seed is a point. On the right-hand side, look whether an interval leaves out
+# zero.
 
 comparison.plot()
 plt.show()
@@ -94,9 +105,9 @@ plt.show()
 # %%
 # The way there
 # -------------
-# Test accuracy against the epoch: the line is the mean over the seeds, the band reaches from the
-# lowest to the highest. What to look for: does the control, whose noise is never lowered, go on
-# jumping, and do the two mirror images settle in the same steps?
+# Test accuracy against the epoch: the line is the mean over the seeds, the band reaches
+# from the lowest to the highest. What to look for: does the control, whose noise is
+# never lowered, go on jumping, and do the two mirror images settle in the same steps?
 
 fig, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 for name, color in zip(
@@ -107,7 +118,9 @@ for name, color in zip(
     by_seed = history[history["candidate"] == name].pivot(
         index="epoch", columns="seed", values="test_accuracy"
     )
-    ax.fill_between(by_seed.index, by_seed.min(axis=1), by_seed.max(axis=1), color=color, alpha=0.2)
+    ax.fill_between(
+        by_seed.index, by_seed.min(axis=1), by_seed.max(axis=1), color=color, alpha=0.2
+    )
     ax.plot(by_seed.index, by_seed.mean(axis=1), color=color, label=name)
 ax.set(xlabel="epoch", ylabel="test accuracy")
 ax.set_ylim(history.loc[history["epoch"] > 2, "test_accuracy"].quantile(0.01), None)
@@ -117,17 +130,20 @@ plt.show()
 # %%
 # Loss, accuracy and noise scale against the batch size
 # ------------------------------------------------------
-# What batch doubling does in all seeds together. In the lowest panel is the gradient's own noise
-# scale, measured by :class:`skclr.GradientNoiseScale`: as long as the batch (dashed) is well
-# below it, a doubling pays.
+# What batch doubling does in all seeds together. In the lowest panel is the gradient's
+# own noise scale, measured by :class:`skclr.GradientNoiseScale`: as long as the batch
+# (dashed) is well below it, a doubling pays.
 
 BatchSizeDisplay.from_comparison(comparison, "batch_doubling")
 plt.show()
 
 # %%
-# The noise scale of a single measurement is uncertain. Over the seeds, both of its parts are
-# averaged before they are divided, which is less biased than a mean of ratios:
+# The noise scale of a single measurement is uncertain. Over the seeds, both of its
+# parts are averaged before they are divided, which is less biased than a mean of
+# ratios:
 
-parts = history.groupby(["candidate", "epoch"])[["gradient_variance", "squared_gradient"]].mean()
+parts = history.groupby(["candidate", "epoch"])[
+    ["gradient_variance", "squared_gradient"]
+].mean()
 scale = (parts["gradient_variance"] / parts["squared_gradient"]).unstack("candidate")
 scale[comparison.candidates].iloc[:: max(1, len(scale) // 6)].round(0)

@@ -113,6 +113,7 @@ def load_fashion_mnist_sample(
             Where the images come from, and their licence.
 
     (data, target) : tuple if `return_X_y=True`
+        Images and labels alone, in the same form.
 
     Raises
     ------
@@ -225,6 +226,7 @@ def fetch_fashion_mnist(
             Where the images come from, and their licence.
 
     (data, target) : tuple if `return_X_y=True`
+        Images and labels alone, in the same form.
 
     Raises
     ------
