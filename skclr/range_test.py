@@ -1,13 +1,8 @@
 """The learning-rate range test: which rates work, measured, and the rules that read it.
 
 A rule is a function ``(lrs, losses) -> lr``. Those with a source of their own look at one smoothed
-<<<<<<< HEAD
-curve; the two that :func:`skclr.lr_range_test` goes by, :func:`first_fall` and
-:func:`turning_point`, read all repeats together.
-=======
-curve; the two that :func:`lr_range_test` goes by, :func:`first_fall` and :func:`basin`, read
+curve; the two that :func:`skclr.lr_range_test` goes by, :func:`first_fall` and :func:`basin`, read
 all repeats together.
->>>>>>> main
 """
 
 from __future__ import annotations
@@ -74,11 +69,11 @@ class RangeTestWarning(UserWarning):
     --------
     >>> import warnings
     >>> import numpy as np
-    >>> from skclr.range_test import RangeTestWarning, turning_point
+    >>> from skclr.range_test import RangeTestWarning, basin
     >>> lrs = np.logspace(-5, -1, 100)
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always", RangeTestWarning)
-    ...     top = turning_point(lrs, 2 - np.maximum(np.log10(lrs / 1e-3), 0))
+    ...     top = basin(lrs, 2 - np.maximum(np.log10(lrs / 1e-3), 0))
     >>> print(top, caught[0].message)
     None The loss does not turn up again by 1.0e-01: raise max_lr.
     """

@@ -4,15 +4,15 @@ The range test, and how to read it
 
 Which learning rates work? One sweep answers: the rate rises from update to
 update, from far too low to far too high, and the loss is watched (Smith 2017,
-section 3.3). A sweep of 200 updates takes about a second here, and saves a
+section 3.3). A sweep of 184 updates takes about a second here, and saves a
 search over rates.
 """
 
 # %%
-# Three sweeps
-# ------------
+# Five sweeps
+# -----------
 # One sweep is a matter of luck: it depends on its initial weights and on which
-# image comes when. ``lr_range_test`` makes three, each with a seed of its own,
+# image comes when. ``lr_range_test`` makes five, each with a seed of its own,
 # on clones of the classifier, which itself is not changed. The answer holds
 # both boundaries and the curves.
 
@@ -33,7 +33,7 @@ print(f"base_lr = {found.base_lr:.2g}, max_lr = {found.max_lr:.2g}")
 # anything in so few updates; a fall, at whose beginning `base_lr` belongs; a
 # floor, where learning is fastest; and a rise behind it, where the steps have
 # become so long that they destroy what was learned. `max_lr` belongs before
-# that rise. The thin lines are the three sweeps, the band reaches from the
+# that rise. The thin lines are the five sweeps, the band reaches from the
 # lowest to the highest: where it is wide, a boundary is uncertain by as much.
 
 found.plot()
