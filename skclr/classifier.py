@@ -576,8 +576,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 train, valid = Subset(train, indices), Subset(train, held_out)
             if cold:
                 self.classes_inferred_ = classes
-                self.pixel_mean_, self.pixel_std_ = (
-                    pixel_statistics(images, indices) if self.standardize else (None, None)
+                self._note_statistics(
+                    *(pixel_statistics(images, indices) if self.standardize else (None, None))
                 )
             self._settle_boundaries(train, measure=cold or not hasattr(self, "lr_range_"))
             if cold:
@@ -587,6 +587,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             self._used = self._in_use()
             self._run(_Split(train, valid))
         return self
+
+    def _note_statistics(self, mean, std):
+        self.pixel_mean_, self.pixel_std_ = mean, std
+        self._prepare = ImagePreparation(self.image_shape_, mean, std)
 
     def _in_use(self):
         names = ("schedule", "base_lr_", "max_lr_", "step_size", "gamma", "batch_size",
@@ -944,7 +948,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def _prepared(self, images):
         images = images.to(self.device) if self.device is not None else images
-        return ImagePreparation(self.image_shape_, self.pixel_mean_, self.pixel_std_)(images)
+        return self._prepare(images)
 
     def _augmented(self, images, generator):
         given = {} if generator is None else {"generator": generator}
@@ -1157,9 +1161,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         self.base_lr_, self.max_lr_ = described["base_lr"], described["max_lr"]
         if described["feature_names_in"]:
             self.feature_names_in_ = np.array(described["feature_names_in"], dtype=object)
-        for name in ("pixel_mean", "pixel_std"):
-            values = described[name]
-            setattr(self, f"{name}_", None if values is None else np.array(values))
+        values = (described[name] for name in ("pixel_mean", "pixel_std"))
+        self._note_statistics(*(None if value is None else np.array(value) for value in values))
         with self._reproducibly(new=True):
             self.initialize()
         self._used = self._in_use()
