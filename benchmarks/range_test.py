@@ -80,8 +80,6 @@ TASKS = {
     "fashion, LeNet tanh, SGD+momentum, 512": ("fashion", {"batch_size": 512}),
     "digits, LeNet tanh, SGD+momentum, 32": ("digits", {"batch_size": 32}),
     "digits, MLP, Adam, 64": ("digits", {"module": MLP, **ADAM}),
-    "digits, LeNet ReLU, Adam, 32": ("digits", {**RELU, **ADAM, "batch_size": 32}),
-    "fashion, MLP, SGD+momentum, 256": ("fashion", {"module": MLP, "batch_size": 256}),
 }
 
 

@@ -30,11 +30,11 @@ _DRAWING_NOTHING = frozenset(
 
 
 class Piece(NamedTuple):
-    """A part of a batch of `n_batch` samples."""
+    """A part of a batch, and its share of the batch's samples."""
 
     images: torch.Tensor
     targets: torch.Tensor
-    n_batch: int
+    share: float
     generator: torch.Generator | None = None
 
 

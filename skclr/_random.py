@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -89,19 +89,16 @@ def side_by_side(function: Callable, items: Sequence) -> list:
 
 
 class _Helpers:
-    """Threads beside the one that a training runs in."""
+    """Threads beside the one that a training runs in, started when there is something to do."""
 
     def __init__(self, n_helpers: int):
         self._n = n_helpers
-        self._pool = None
+        self._threads = []
+        # the fastest way to hand something to a thread: it is done twice for each batch
+        self._tasks, self._outcomes = SimpleQueue(), SimpleQueue()
 
     def map(self, function, items):
-        if not self._n:
-            return [function(item) for item in items]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(
-                self._n, "skclr", initializer=torch.set_num_threads, initargs=(1,)
-            )
+        n_helping = min(self._n, len(items) - 1)
         answers = [None] * len(items)
         places = iter(range(len(items)))
         with_gradients = torch.is_grad_enabled()
@@ -111,14 +108,35 @@ class _Helpers:
                 for place in places:  # whoever is free takes the next
                     answers[place] = function(items[place])
 
-        others = [self._pool.submit(work) for _ in range(min(self._n, len(items) - 1))]
+        self._start(n_helping)
+        for _ in range(n_helping):
+            self._tasks.put(work)
         try:
             work()
         finally:
-            for other in others:
-                other.result()
+            errors = [self._outcomes.get() for _ in range(n_helping)]
+        for error in filter(None, errors):
+            raise error
         return answers
 
+    def _start(self, n):
+        while len(self._threads) < n:
+            thread = threading.Thread(target=self._serve, name="skclr", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _serve(self):
+        torch.set_num_threads(1)
+        while (work := self._tasks.get()) is not None:
+            try:
+                work()
+            except BaseException as error:
+                self._outcomes.put(error)
+            else:
+                self._outcomes.put(None)
+
     def close(self):
-        if self._pool is not None:
-            self._pool.shutdown()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()

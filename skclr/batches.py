@@ -349,6 +349,7 @@ class ImagePreparation:
         self.mean = None if mean is None else _per_channel(mean)
         self.std = None if std is None else _per_channel(std)
         self.size = size
+        self._placed = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the images as float32 of shape (n, channels, size, size)."""
@@ -386,8 +387,14 @@ class ImagePreparation:
     def _standardize(self, images):
         if self.mean is None:
             return images
-        mean, std = (part.to(images.device, images.dtype) for part in (self.mean, self.std))
+        mean, std = self._statistics(images.device, images.dtype)
         return images.sub_(mean).div_(std).to(torch.float32)
+
+    def _statistics(self, device, dtype):
+        if (device, dtype) != self._placed:
+            self._there = self.mean.to(device, dtype), self.std.to(device, dtype)
+            self._placed = device, dtype
+        return self._there
 
 
 def pixel_statistics(

@@ -33,6 +33,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from skorch.history import History
 from torch import nn
+from torch.torch_version import TorchVersion
 from torch.utils.data import Dataset, Subset
 
 from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
@@ -77,6 +78,7 @@ _NO_COMPILER = (
     "working ones. Install them (Debian: g++ and python3-dev; macOS: xcode-select --install; "
     "Windows: Visual Studio's C++ tools), or set compile=False. Nothing has been trained."
 )
+_FUSES_ON_CPU = TorchVersion(torch.__version__) >= (2, 4)
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
 
 
@@ -310,6 +312,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     # skorch sets these in __init__, where scikit-learn wants nothing but the parameters
     history_ = None
     initialized_ = False
+    _whole = _shared = None
     virtual_params_: dict = {}
     # parameters of skorch's that have another form here
     dataset = ImageDataset
@@ -576,8 +579,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 train, valid = Subset(train, indices), Subset(train, held_out)
             if cold:
                 self.classes_inferred_ = classes
-                self.pixel_mean_, self.pixel_std_ = (
-                    pixel_statistics(images, indices) if self.standardize else (None, None)
+                self._note_statistics(
+                    *(pixel_statistics(images, indices) if self.standardize else (None, None))
                 )
             self._settle_boundaries(train, measure=cold or not hasattr(self, "lr_range_"))
             if cold:
@@ -587,6 +590,10 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             self._used = self._in_use()
             self._run(_Split(train, valid))
         return self
+
+    def _note_statistics(self, mean, std):
+        self.pixel_mean_, self.pixel_std_ = mean, std
+        self._prepare = ImagePreparation(self.image_shape_, mean, std)
 
     def _in_use(self):
         names = ("schedule", "base_lr_", "max_lr_", "step_size", "gamma", "batch_size",
@@ -721,6 +728,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         """Collect the parameters of the optimizer, `momentum` and `weight_decay` included."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
         own = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        if self._on_cpu and _FUSES_ON_CPU and not {"foreach", "differentiable"} & kwargs.keys():
+            own["fused"] = True  # one call for all weights, which are few and small
         known = _signature(self.optimizer)
         return args, {name: own[name] for name in known & own.keys()} | kwargs
 
@@ -799,6 +808,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Begin an epoch in the history, with its batch size."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self._whole = None
         own = self.get_params_for("iterator_train").get("batch_size", self.batch_size)
         self.history_.record("batch_size", own)
 
@@ -841,13 +851,14 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def train_step_single(self, batch, **fit_params):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         self._set_training(True)
-        shared = self._trains_side_by_side
-        pieces = self._pieces(*batch, shared)
-        if shared and len(pieces) > 1:
+        pieces = self._pieces(*batch)
+        if self._shared and len(pieces) > 1:
             return self._train_side_by_side(pieces)
         losses, answers = [], []
         for piece in pieces:
             loss, y_pred = self._loss(piece)
+            if len(pieces) > 1:
+                loss = loss * piece.share
             loss.backward()
             losses.append(loss.detach())
             answers.append(y_pred)
@@ -859,19 +870,28 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
         def compute(piece):
             loss, y_pred = self._loss(piece)
-            return loss.detach(), y_pred.detach(), torch.autograd.grad(loss, parameters)
+            share = loss.new_tensor(piece.share)
+            gradients = torch.autograd.grad(loss, parameters, share)
+            return loss.detach() * share, y_pred.detach(), gradients
 
         losses, answers, gradients = zip(*self._mapped(compute, pieces), strict=True)
-        for parameter, shares in zip(parameters, zip(*gradients, strict=True), strict=True):
-            total = sum(shares)
+        by_parameter = zip(*gradients, strict=True)
+        for parameter, (total, *others) in zip(parameters, by_parameter, strict=True):
+            for share in others:
+                total.add_(share)
             parameter.grad = total if parameter.grad is None else parameter.grad + total
         return {"loss": sum(losses), "y_pred": _joined(answers)}
 
-    def _pieces(self, images, targets, shared):
+    def _pieces(self, images, targets):
         n = len(targets)
-        whole = not is_mean_of_pieces(self.criterion_, self.module_)
-        parts = [slice(n)] if whole else cut(n, self._device, shared=shared)
-        return [Piece(images[part], targets[part], n, self._generator()) for part in parts]
+        if self._whole is None:  # once an epoch: callbacks may change the network between two
+            self._whole = not is_mean_of_pieces(self.criterion_, self.module_)
+            self._shared = not self._whole and self._trains_side_by_side
+        parts = [slice(n)] if self._whole else cut(n, self._device, shared=self._shared)
+        return [
+            Piece(images[part], targets[part], len(targets[part]) / n, self._generator())
+            for part in parts
+        ]
 
     def _generator(self):
         """Return what a piece's augmentation draws from, where it takes a generator."""
@@ -890,7 +910,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _trains_side_by_side(self):
         """Whether the pieces of a batch can be computed at the same time and give the same bits."""
         return (
-            self._device.type == "cpu"
+            self._on_cpu
             and (self.augmentation is None or self._takes_generator)
             and type(self).get_loss is skorch.NeuralNetClassifier.get_loss
             and draw_nothing(self.criterion_, self.module_)
@@ -900,22 +920,23 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     def _device(self):
         return torch.device(self.device or "cpu")
 
+    @property
+    def _on_cpu(self):
+        return self._device.type == "cpu"
+
     def _loss(self, piece):
-        """Return a piece's part of the loss of its batch, and the network's answer."""
+        """Return the loss of a piece, and the network's answer."""
         images = self._prepared(piece.images)
         if self.augmentation is not None:
             images = self._augmented(images, piece.generator)
         y_pred = self._answered(images)
-        loss = self.get_loss(y_pred, piece.targets, X=images, training=True)
-        if len(piece.targets) < piece.n_batch:
-            loss = loss * (len(piece.targets) / piece.n_batch)
-        return loss, y_pred
+        return self.get_loss(y_pred, piece.targets, X=images, training=True), y_pred
 
     def infer(self, x, **fit_params):
         """Return the network's answer to a batch of images as they came in."""
         if torch.is_grad_enabled() or self.module_.training:
             return self._answered(self._prepared(x))
-        shared = self._device.type == "cpu" and draw_nothing(self.module_)
+        shared = self._on_cpu and draw_nothing(self.module_)
         pieces = [x[part] for part in cut(len(x), self._device, shared=shared)]
         mapped = self._mapped if shared else _in_turn
         return _joined(mapped(lambda piece: self._answered(self._prepared(piece)), pieces))
@@ -942,7 +963,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def _prepared(self, images):
         images = images.to(self.device) if self.device is not None else images
-        return ImagePreparation(self.image_shape_, self.pixel_mean_, self.pixel_std_)(images)
+        return self._prepare(images)
 
     def _augmented(self, images, generator):
         given = {} if generator is None else {"generator": generator}
@@ -1155,9 +1176,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         self.base_lr_, self.max_lr_ = described["base_lr"], described["max_lr"]
         if described["feature_names_in"]:
             self.feature_names_in_ = np.array(described["feature_names_in"], dtype=object)
-        for name in ("pixel_mean", "pixel_std"):
-            values = described[name]
-            setattr(self, f"{name}_", None if values is None else np.array(values))
+        values = (described[name] for name in ("pixel_mean", "pixel_std"))
+        self._note_statistics(*(None if value is None else np.array(value) for value in values))
         with self._reproducibly(new=True):
             self.initialize()
         self._used = self._in_use()

@@ -169,7 +169,7 @@ class _TanhPool(torch.autograd.Function):
         s = torch.mul(x, 2).sigmoid_()
         ctx.save_for_backward(s)
         rows = s[..., ::2, :] + s[..., 1::2, :]
-        return (rows[..., ::2] + rows[..., 1::2]).mul_(0.5).sub_(1)
+        return torch.lerp(rows[..., ::2], rows[..., 1::2], 0.5).sub_(1)
 
     @staticmethod
     @once_differentiable
