@@ -2,7 +2,7 @@
 
     python tools/make_readme_pictures.py
 
-trains on the shipped sample, in about two minutes on two cores, and writes range_test.png and
+trains on the shipped sample, in a minute or two on two cores, and writes range_test.png and
 clr_or_batch_doubling.png into docs/_static.
 """
 
@@ -29,7 +29,7 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 
 def draw_range_test(X: np.ndarray, y: np.ndarray, path: Path) -> None:
-    """Draw three sweeps, with the boundaries read off them."""
+    """Draw five sweeps, with the boundaries read off them."""
     display = lr_range_test(CLRLeNetClassifier(), X, y, random_state=0).plot()
     display.figure_.set_size_inches(*SIZE)
     display.ax_.set_title("Which learning rates work?")

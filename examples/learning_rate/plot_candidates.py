@@ -3,9 +3,8 @@ Ten candidates
 ==============
 
 The plainest way to find a learning rate: take ten of them, train a fresh
-network for a few epochs with each, and compare. It costs more than a range
-test, and answers another question, so it is worth seeing both beside each
-other.
+network for a few epochs with each, and compare. It sees less than a range test,
+and answers another question, so it is worth seeing both beside each other.
 """
 
 # %%
@@ -47,8 +46,8 @@ print(f"sweep:      base_lr {sweep.base_lr:.2g}, max_lr {sweep.max_lr:.2g}")
 # On the left each point is a network of its own. Half of the candidates are
 # spent on rates at which hardly anything happens, two on rates that destroy the
 # training (the crosses at the upper edge), and few are left where it matters.
-# On the right the sweep has looked at every rate in between, in fewer updates
-# altogether. Its floor lies further to the right: a rate that a network
+# On the right the sweeps have looked at every rate in between, for about as many
+# updates altogether. Their floor lies further to the right: a rate that a network
 # survives for a few updates is higher than one that it can live with for
 # epochs. That is why the upper boundary of a cycle, which is visited and left
 # again, may be higher than the best constant rate.
@@ -57,5 +56,5 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
 candidates.plot(ax=left)
 sweep.plot(ax=right)
 left.set_title("ten candidates, 2 epochs each")
-right.set_title("five sweeps of 184 updates")
+right.set_title(f"{len(sweep.losses)} sweeps of {len(sweep.lrs)} updates")
 plt.show()
