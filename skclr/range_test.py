@@ -456,7 +456,7 @@ def steepest(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     Returns
     -------
     lr : float or None
-        None where fewer than two values are finite.
+        None where the loss never falls.
 
     Notes
     -----
@@ -470,7 +470,7 @@ def steepest(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     0.01
     """
     lrs, losses = _finite(lrs, losses)
-    if len(lrs) < 2:
+    if not (np.diff(losses) < 0).any():
         return None
     return float(lrs[np.argmin(np.gradient(losses, np.log(lrs)))])
 
@@ -487,7 +487,7 @@ def valley(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     -------
     lr : float or None
         The rate in the middle third of the longest strictly falling subsequence of the losses;
-        None where no value is finite.
+        None where the loss never falls.
 
     Notes
     -----
@@ -509,6 +509,8 @@ def valley(lrs: ArrayLike, losses: ArrayLike) -> float | None:
         before = lengths[:i][losses[:i] > losses[i]]
         lengths[i] = 1 + (before.max() if len(before) else 0)
     end = int(np.argmax(lengths))
+    if lengths[end] < 2:
+        return None
     third = lengths[end] / 3
     place = end - int(lengths[end]) + int(third) + int(third / 2)
     return float(lrs[max(place, 0)])
@@ -525,7 +527,7 @@ def minimum(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     Returns
     -------
     lr : float or None
-        None where no value is finite.
+        None where the loss never falls below that of the lowest rate.
 
     Examples
     --------
@@ -534,7 +536,7 @@ def minimum(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     0.01
     """
     lrs, losses = _finite(lrs, losses)
-    return float(lrs[np.argmin(losses)]) if len(lrs) else None
+    return float(lrs[np.argmin(losses)]) if len(lrs) and losses.min() < losses[0] else None
 
 
 def minimum_tenth(lrs: ArrayLike, losses: ArrayLike) -> float | None:
@@ -548,7 +550,7 @@ def minimum_tenth(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     Returns
     -------
     lr : float or None
-        None where no value is finite.
+        None where the loss never falls below that of the lowest rate.
 
     Examples
     --------

@@ -99,6 +99,69 @@ def test_a_rule_has_no_answer_where_nothing_is_finite(rule):
     assert rule(LRS, np.full(len(LRS), np.nan)) is None
 
 
+def logistic_fall(lrs=LRS):
+    """From 2.3 down to 0.7, steepest over log(lr) at 0.01, and strictly falling."""
+    return 2.3 - 1.6 / (1 + (0.01 / lrs) ** 2)
+
+
+def with_spike(curve):
+    curve = curve.copy()
+    curve[3] += 5
+    return curve
+
+
+def ending_in_nan(curve):
+    curve = curve.copy()
+    curve[-20:] = np.nan
+    return curve
+
+
+FLAT = np.full(len(LRS), 2.3)
+V = valley_curve()  # 201 rates, 25 a decade: falls from index 75 to 150
+
+
+@pytest.mark.parametrize(
+    ("rule", "curve", "expected"),
+    [
+        (rt.steepest, FLAT, None),
+        (rt.steepest, logistic_fall(), 0.01),
+        (rt.steepest, with_spike(logistic_fall()), LRS[4]),  # down from the spike
+        (rt.steepest, ending_in_nan(logistic_fall()), 0.01),
+        (rt.valley, FLAT, None),
+        (rt.valley, logistic_fall(), LRS[99]),  # -1 + 201/3 + 201/6, counted as fastai does
+        (rt.valley, with_spike(logistic_fall()), LRS[99]),
+        (rt.valley, ending_in_nan(logistic_fall()), LRS[89]),  # -1 + 181/3 + 181/6
+        (rt.minimum, FLAT, None),
+        (rt.minimum, logistic_fall(), 10.0),
+        (rt.minimum, with_spike(V), 0.1),
+        (rt.minimum, ending_in_nan(logistic_fall()), LRS[180]),
+        (rt.minimum_tenth, FLAT, None),
+        (rt.minimum_tenth, logistic_fall(), 1.0),
+        (rt.minimum_tenth, with_spike(V), 0.01),
+        (rt.minimum_tenth, ending_in_nan(logistic_fall()), LRS[180] / 10),
+        (rt.slide, FLAT, None),
+        (rt.slide, logistic_fall(), None),  # all slopes are alike at its end
+        (rt.slide, ending_in_nan(logistic_fall()), None),
+    ],
+)
+def test_a_rule_gives_the_answer_of_a_known_curve_or_none(rule, curve, expected):
+    with no_warning():
+        answer = rule(LRS, curve)
+    assert answer == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rules_of_others_read_noise_as_their_definitions_do(seed):
+    (curve,) = noisy(V, 0.1, seed, n_repeats=1)
+    slopes = [
+        (curve[min(i + 1, 200)] - curve[max(i - 1, 0)]) / (min(i + 1, 200) - max(i - 1, 0))
+        for i in range(201)
+    ]
+    assert rt.steepest(LRS, curve) == LRS[slopes.index(min(slopes))]
+    assert rt.minimum(LRS, curve) == LRS[list(curve).index(min(curve))]
+    assert rt.minimum_tenth(LRS, curve) == rt.minimum(LRS, curve) / 10
+
+
 # ---------------------------------------------------------------- our pair
 
 

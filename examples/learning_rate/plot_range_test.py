@@ -4,7 +4,7 @@ The range test, and how to read it
 
 Which learning rates work? One sweep answers: the rate rises from update to
 update, from far too low to far too high, and the loss is watched (Smith 2017,
-section 3.3). A sweep of 184 updates takes about a second here, and saves a
+section 3.3). A sweep of about 200 updates takes a second or so here, and saves a
 search over rates.
 """
 

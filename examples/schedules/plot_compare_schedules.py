@@ -30,14 +30,14 @@ from skclr.displays import BatchSizeDisplay
 
 X, y = load_fashion_mnist_sample(return_X_y=True)
 X_test, y_test = load_fashion_mnist_sample(subset="test", return_X_y=True)
-X, y = X[:1500], y[:1500]
+X, y = X[:1200], y[:1200]
 
 common = {
     "base_lr": 0.05 / 8,
     "max_lr": 0.05,
-    "step_size": 2,
+    "step_size": 1.5,
     "max_batch_size": 64 * 8,
-    "max_epochs": 8,
+    "max_epochs": 6,
     "callbacks": [("noise_scale", GradientNoiseScale(n_batches=16))],
 }
 comparison = compare_schedules(
