@@ -59,7 +59,6 @@ _LEAST_DROP = 0.05  # a curve falls when it drops by this part of its level
 _TURNED_UP = 0.2  # a curve turns up when it regains this part of its drop
 _BASIN_SMOOTHING_DECADES = 0.5  # wider than the bumps that one seed has and another has not
 _BASIN_DEPTH = 0.5  # what is deeper than this part of the drop is the basin
-_ABOVE_CENTRE = 0.75  # how many standard deviations of the basin max_lr is above its centre
 
 
 class RangeTestWarning(UserWarning):
@@ -642,7 +641,7 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     depth below its level at the lowest rates, as a part of the greatest depth, each rate has the
     weight :math:`w(\eta) = \max(0, d(\eta) - 1/2)`, and the answer is
 
-    .. math:: \exp\left(\mu + \tfrac34\,\sigma\right),
+    .. math:: \exp(\mu + \sigma),
 
     with mean and standard deviation of :math:`\log \eta` under these weights.
 
@@ -790,7 +789,7 @@ def _basin(curve):
     logs = np.log(curve.lrs)
     centre = np.average(logs, weights=weights)
     width = math.sqrt(np.average((logs - centre) ** 2, weights=weights))
-    return float(np.exp(centre + _ABOVE_CENTRE * width))
+    return float(np.exp(centre + width))
 
 
 def _warn(message):

@@ -187,7 +187,7 @@ def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n):
         return np.exp(-(t**2) / (2 * wider**2)) - 0.5
 
     variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
-    expected = 0.01 * 10 ** (0.75 * np.sqrt(variance))
+    expected = 0.01 * 10 ** np.sqrt(variance)
     with no_warning():
         assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.02)
 
