@@ -12,6 +12,7 @@ others wait. Then peak memory, `predict` on 10,000 images, and the parts of an e
 """
 
 import argparse
+import importlib
 import os
 import platform
 import resource
@@ -141,11 +142,8 @@ def program(name, X, y):
 
 def work(name, path, n_images):
     """Answer each line, a batch size, "predict" or "memory", with a number."""
-    import skorch  # noqa: F401  what every program imports counts as the interpreter
-    import torch  # noqa: F401
-
-    import skclr  # noqa: F401
-
+    for package in ("torch", "skorch", "skclr"):  # what all import counts as the interpreter
+        importlib.import_module(package)
     before = peak_memory()
     X, y = (np.load(f"{path}-{part}.npy", mmap_mode="r")[:n_images] for part in "Xy")
     X, y = np.array(X), np.array(y)  # into memory, once

@@ -197,7 +197,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     device : str, torch.device or None, default="cpu"
         Where the network is trained.
     compile : bool, default=False
-        Whether the network is compiled with ``torch.compile``.
+        Whether the network is compiled with ``torch.compile``, in the first batch of training and
+        of prediction, for batches of any size; that takes seconds and a C++ compiler.
     verbose : int, default=0
         Whether a line is printed for each epoch.
     criterion : type or torch.nn.Module, default=torch.nn.CrossEntropyLoss
@@ -513,6 +514,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
             If a parameter or the data are not valid, before any training.
         DivergenceError
             If the loss is not finite any more.
+        RuntimeError
+            If ``compile=True`` and there is no C++ compiler.
         """
         cold = not (self.warm_start and hasattr(self, "classes_"))
         return self._train(X, y, X_val, y_val, cold=cold)
