@@ -14,7 +14,7 @@ from skclr.lenet import LeNet5
 
 # samples whose activations in LeNet-5 fit in a core's cache; other devices want more at once
 _LARGEST_ON_CPU, _LARGEST_ELSEWHERE = 256, 4096
-_FEWEST_TO_SHARE = 32  # below, handing a piece to another thread costs more than it saves
+_FEWEST_TO_SHARE = 64  # below, handing a piece to another thread costs more than it saves
 
 _BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 _MEANS = (nn.CrossEntropyLoss, nn.NLLLoss)

@@ -167,7 +167,7 @@ class BatchIterator:
 
     def _fetch(self, index):
         x, y = map(_as_tensor, self._whole[index])
-        if getattr(self._whole, "y", y) is None and not isinstance(self._whole, ImageDataset):
+        if not isinstance(self._whole, ImageDataset) and getattr(self._whole, "y", y) is None:
             y = y.expand(len(x), 1)  # skorch has a single zero for targets that there are not
         return x, y
 

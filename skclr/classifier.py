@@ -249,7 +249,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     the largest whole factor that fits and zero-padded around, a larger one is resized with
     antialiasing. A row whose length is no square is zero-padded to the next one.
 
-    On the CPU a batch of 32 samples or more is cut into an even number of pieces of at most 256,
+    On the CPU a batch of 64 samples or more is cut into an even number of pieces of at most 256,
     which as many threads as ``torch.get_num_threads()`` take in turn, each computing with one
     thread. Where a batch is cut depends on its size alone, and the gradients are added up in order,
     so the result does not depend on the number of threads. Networks that may draw random numbers
@@ -313,7 +313,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
     # skorch sets these in __init__, where scikit-learn wants nothing but the parameters
     history_ = None
     initialized_ = False
-    _whole = _shared = None
+    _whole = _shared = _trained = None
     virtual_params_: dict = {}
     # parameters of skorch's that have another form here
     dataset = ImageDataset
@@ -660,6 +660,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
                 raise RuntimeError(_NO_COMPILER) from error
             raise
         finally:
+            self._whole = self._trained = None
             self.notify("on_train_end", X=split.train, y=y)
 
     def _check_last_update(self, train):
@@ -853,7 +854,8 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def train_step_single(self, batch, **fit_params):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
-        self._set_training(True)
+        if not self.module_.training or self._whole is None:
+            self._set_training(True)
         pieces = self._pieces(*batch)
         if self._shared and len(pieces) > 1:
             return self._train_side_by_side(pieces)
@@ -869,7 +871,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
 
     def _train_side_by_side(self, pieces):
         """Give each thread a piece at a time; add up the gradients in the order of the pieces."""
-        parameters = [part for part in self.module_.parameters() if part.requires_grad]
+        parameters = self._trained
 
         def compute(piece):
             loss, y_pred = self._loss(piece)
@@ -890,6 +892,7 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         if self._whole is None:  # once an epoch: callbacks may change the network between two
             self._whole = not is_mean_of_pieces(self.criterion_, self.module_)
             self._shared = not self._whole and self._trains_side_by_side
+            self._trained = [part for part in self.module_.parameters() if part.requires_grad]
         parts = [slice(n)] if self._whole else cut(n, self._device, shared=self._shared)
         return [
             Piece(images[part], targets[part], len(targets[part]) / n, self._generator())

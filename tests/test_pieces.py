@@ -46,7 +46,7 @@ def test_pieces_that_are_shared_come_in_pairs_unless_they_would_be_tiny():
     assert sizes(64, shared=True) == [32, 32]
     assert sizes(64, shared=False) == [64]
     assert sizes(600, shared=True) == [150] * 4
-    assert sizes(31, shared=True) == [31]
+    assert sizes(63, shared=True) == [63]
     assert len(cut(4096, torch.device("cuda"), shared=False)) == 1
 
 
