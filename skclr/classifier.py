@@ -884,6 +884,9 @@ class CLRLeNetClassifier(skorch.NeuralNetClassifier):
         for parameter, (total, *others) in zip(parameters, by_parameter, strict=True):
             for share in others:
                 total.add_(share)
+            # compiled code returns them as it likes, and optimizers expect those of the parameter
+            if total.stride() != parameter.stride():
+                total = torch.empty_like(parameter).copy_(total)
             parameter.grad = total if parameter.grad is None else parameter.grad + total
         return {"loss": sum(losses), "y_pred": _joined(answers)}
 

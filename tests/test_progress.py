@@ -45,4 +45,4 @@ def test_no_file_is_left_and_none_comes_back_by_a_late_tick(two_classes):
 def test_a_range_test_shows_its_sweeps(two_classes, capsys):
     net = CLRLeNetClassifier()
     lr_range_test(net, *two_classes, n_iter=20, min_lr=1e-5, random_state=0, verbose=1)
-    assert "3/3 sweeps" in capsys.readouterr().err
+    assert "5/5 sweeps" in capsys.readouterr().err
