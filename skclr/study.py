@@ -36,7 +36,7 @@ SMALLEST_BATCH, LARGEST_BATCH = 32, 4096
 _CANDIDATE_EPOCHS = 5
 _REPEATS = 3
 HALVING, DOUBLING = "rate halving", "batch doubling"
-_COMPARED_EPOCHS = 10
+_COMPARED_EPOCHS = 5
 _COMPARED_SIZES = 5  # 64, 128, ..., 1024
 _COMPARED_SEEDS = 3
 _EPOCHS = {"sample": 20, "full": 50}
@@ -122,7 +122,7 @@ def run(
     epochs : int or None, default=None
         Epochs of a run of CLR: five cycles. Batch doubling goes through eight sizes in four fifths
         of them. None: 20 for the sample, 50, as published, for the full set. Rate halving and batch
-        doubling are compared over three seeds in at most 10 epochs.
+        doubling are compared over three seeds in at most 5 epochs.
     seed : int, default=0
         Determines everything but the seconds.
     n_jobs : int or None, default=-1
