@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
-from skclr.lenet import LeNet5, _TanhPool
+from skclr.lenet import LeNet5, _pooled_by_phases, _pooled_by_product
 
 
 def plain_lenet5(in_channels=1, n_classes=10):
@@ -99,44 +100,91 @@ def test_gradient_with_respect_to_the_images_is_that_of_the_plain_modules():
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
 
 
-def test_fused_tanh_and_pooling_passes_gradcheck():
-    maps = torch.randn(2, 3, 6, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(_TanhPool.apply, maps)
+def pooled_by_plain_modules(images, weight, bias):
+    return F.avg_pool2d(torch.tanh(F.conv2d(images, weight, bias)), 2)
+
+
+@pytest.fixture(params=["phases, 1 channel", "phases, 3 channels", "product"])
+def fused(request):
+    """A convolution fused with its pooling, and images, weight and bias for it."""
+    shape, n_maps, function = {
+        "phases, 1 channel": ((2, 1, 10, 12), 3, _pooled_by_phases),
+        "phases, 3 channels": ((2, 3, 8, 10), 2, _pooled_by_phases),
+        "product": ((2, 2, 14, 14), 3, _pooled_by_product),
+    }[request.param]
+    arguments = [torch.randn(shape), torch.randn(n_maps, shape[1], 5, 5), torch.randn(n_maps)]
+    return function, [argument.double().requires_grad_() for argument in arguments]
+
+
+def test_convolution_fused_with_its_pooling_passes_gradcheck(fused):
+    function, arguments = fused
+    assert torch.autograd.gradcheck(function, arguments, fast_mode=True)
+
+
+def test_convolution_fused_with_its_pooling_can_be_differentiated_twice(fused):
+    function, arguments = fused
+    assert torch.autograd.gradgradcheck(function, arguments, fast_mode=True)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_fused_tanh_and_pooling_is_the_mean_of_four_tanh(memory_format):
-    maps = torch.randn(3, 5, 8, 6, dtype=torch.float64)
-    maps = maps.to(memory_format=memory_format).requires_grad_()
-    before = maps.detach().clone()
-    upstream = torch.randn(3, 5, 4, 3, dtype=torch.float64)
-
-    ours = _TanhPool.apply(maps)
-    theirs = F.avg_pool2d(torch.tanh(maps), 2)
-
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-15)
-    torch.testing.assert_close(
-        torch.autograd.grad(ours, maps, upstream),
-        torch.autograd.grad(theirs, maps, upstream),
-        rtol=0,
-        atol=1e-15,
+def test_convolution_fused_with_its_pooling_is_that_of_the_plain_modules(fused, memory_format):
+    function, (images, weight, bias) = fused
+    images, weight = (
+        part.detach().to(memory_format=memory_format).requires_grad_() for part in (images, weight)
     )
-    assert torch.equal(maps, before)
+    arguments = images, weight, bias
+    before = [part.detach().clone() for part in arguments]
+
+    ours, theirs = function(*arguments), pooled_by_plain_modules(*arguments)
+
+    upstream = torch.randn_like(theirs)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, arguments, upstream),
+        torch.autograd.grad(theirs, arguments, upstream),
+        rtol=0,
+        atol=1e-12,
+    )
+    assert all(map(torch.equal, arguments, before))
 
 
-def test_fused_backward_can_run_twice_over_a_kept_graph():
-    maps = torch.randn(2, 3, 4, 4, requires_grad=True)
-    loss = _TanhPool.apply(maps).sum()
-    (first,) = torch.autograd.grad(loss, maps, retain_graph=True)
-    (second,) = torch.autograd.grad(loss, maps)
-    assert torch.equal(first, second)
+def test_fused_backward_can_run_twice_over_a_kept_graph(fused):
+    function, arguments = fused
+    loss = function(*arguments).sum()
+    first = torch.autograd.grad(loss, arguments, retain_graph=True)
+    second = torch.autograd.grad(loss, arguments)
+    assert all(map(torch.equal, first, second))
 
 
-def test_second_derivative_is_refused_rather_than_wrong():
-    images = torch.randn(2, 1, 32, 32, requires_grad=True)
-    (gradient,) = torch.autograd.grad(LeNet5()(images).sum(), images, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        gradient.square().sum().backward()
+def test_hooks_on_a_convolution_see_its_maps_and_change_no_logits():
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    expected, seen = net(images), []
+    for layer in (net.conv1, net.conv2):
+        layer.register_forward_hook(lambda layer, args, output: seen.append(output.shape))
+
+    torch.testing.assert_close(net(images), expected, rtol=0, atol=2e-6)
+
+    assert seen == [(3, 6, 28, 28), (3, 16, 10, 10)]
+
+
+def test_pruned_weights_stay_zero_in_the_convolution():
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    prune.l1_unstructured(net.conv1, "weight", amount=0.5)
+    pruned = LeNet5()
+    with torch.no_grad():
+        for theirs, ours in zip(pruned.children(), net.children(), strict=True):
+            for name in ("weight", "bias") if hasattr(ours, "weight") else ():
+                getattr(theirs, name).copy_(getattr(ours, name))
+    assert (pruned.conv1.weight == 0).float().mean() == pytest.approx(0.5, abs=0.01)
+    torch.testing.assert_close(net(images), pruned(images), rtol=0, atol=2e-6)
+
+
+def test_net_can_be_differentiated_twice():
+    images = torch.randn(2, 1, 32, 32, dtype=torch.float64, requires_grad=True)
+    net = LeNet5().double()
+    (gradient,) = torch.autograd.grad(net(images).sum(), images, create_graph=True)
+    gradient.square().sum().backward()
+    assert net.conv1.weight.grad.abs().sum() > 0
 
 
 def test_channels_last_images_give_the_same_logits():
