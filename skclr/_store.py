@@ -48,7 +48,8 @@ class RunStore:
     """The runs of a comparison so far, and the two CSV files that hold them, if any.
 
     Both files are written anew with each run, the epochs first, and put in place in one step: a
-    reader, and whoever comes after a crash, finds every run whole or not at all.
+    reader, and whoever comes after a crash, finds every run whole or not at all. Runs that another
+    process wrote meanwhile are kept.
     """
 
     def __init__(self, path: Path | None):
@@ -57,6 +58,7 @@ class RunStore:
         self.rows: dict[tuple[str, int], dict] = {}
         self.epochs: dict[tuple[str, int], list[dict]] = {}
         self.marks: dict[str, dict[str, str]] = {}
+        self._version = None  # of the file that this store has read or written last
 
     @property
     def epochs_path(self) -> Path:
@@ -76,8 +78,7 @@ class RunStore:
         if not self.path.parent.is_dir():
             raise ValueError(f"store={str(self.path)!r}: there is no folder {self.path.parent}.")
         if self.path.exists():
-            self.read()
-            self._check()
+            self._take_up()
         elif self.epochs_path.exists():
             raise ValueError(
                 f"{self.epochs_path} exists without {self.path}, to which it would belong. "
@@ -110,6 +111,14 @@ class RunStore:
                 "another one."
             ) from error
 
+    def _take_up(self):
+        """Add the runs that the files hold, or refuse files of another comparison."""
+        there = RunStore(self.path)
+        there.plan, there.marks = self.plan, self.marks
+        there.read()._check()
+        self.rows = there.rows | self.rows
+        self.epochs = there.epochs | self.epochs
+
     def _check(self):
         """Raise unless every run is one of this comparison."""
         seeds = list(dict.fromkeys(seed for _, seed in self.plan))
@@ -138,6 +147,8 @@ class RunStore:
 
     def _write(self):
         """Put the runs in the order of the plan, and both files in place."""
+        if self._version is not None and self._version != self._version_there():
+            self._take_up()
         order = [run for run in self.plan if run in self.rows]
         self.rows = {run: self.rows[run] for run in order}
         self.epochs = {run: self.epochs[run] for run in order}
@@ -145,6 +156,14 @@ class RunStore:
             return
         _replace(self.epochs_path, self._epochs_frame())
         _replace(self.path, _typed(self.rows.values(), {**_RUN_COLUMNS, **_MARKS}))
+        self._version = self._version_there()
+
+    def _version_there(self):
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:  # somebody moved it away: it is written anew
+            return self._version
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _epochs_frame(self):
         rows = [row for epochs in self.epochs.values() for row in epochs]

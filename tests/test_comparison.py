@@ -484,6 +484,36 @@ def test_a_crash_between_the_two_files_loses_nothing(stored):
     assert kept.history.groupby(["candidate", "seed"]).ngroups == 3
 
 
+class Beside(Callback):
+    """Have another process run the same comparison, as soon as this one has its second run."""
+
+    meanwhile = None
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        if Beside.meanwhile is not None and net.lr == 0.2:
+            other, Beside.meanwhile = Beside.meanwhile, None
+            other()
+
+
+def test_runs_that_another_process_wrote_meanwhile_are_kept(table_split, tmp_path):
+    store = tmp_path / "runs.csv"
+    candidates = {"one": plain(Beside()), "two": plain(Beside(), lr=0.2)}
+
+    def compared(seeds):
+        return compare_schedules(candidates, *table_split, seeds=seeds, store=store)
+
+    Beside.meanwhile = lambda: compared(seeds=[0, 1, 2])
+    with pytest.raises(ValueError, match="another comparison.*seed 2"):
+        compared(seeds=[0, 1])  # and would have put four runs in place of six
+    assert len(ScheduleComparison.from_csv(store).runs) == 6
+
+    for path in (store, store.with_name("runs-epochs.csv")):
+        path.unlink()
+    Beside.meanwhile = lambda: compared(seeds=[0, 1])
+    compared(seeds=[0, 1])
+    assert len(ScheduleComparison.from_csv(store).runs) == 4
+
+
 # ---------------------------------------------------------------- statistics
 
 MADE_UP = {
