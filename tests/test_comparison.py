@@ -503,7 +503,7 @@ def test_runs_that_another_process_wrote_meanwhile_are_kept(table_split, tmp_pat
         return compare_schedules(candidates, *table_split, seeds=seeds, store=store)
 
     Beside.meanwhile = lambda: compared(seeds=[0, 1, 2])
-    with pytest.raises(ValueError, match="another comparison.*seed 2"):
+    with pytest.raises(ValueError, match=r"another comparison.*seed 2"):
         compared(seeds=[0, 1])  # and would have put four runs in place of six
     assert len(ScheduleComparison.from_csv(store).runs) == 6
 
