@@ -102,8 +102,6 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    # until its results are in docs/data (a test tells when they are)
-    "ignore_pattern": r"plot_learning_rate_or_batch_size\.py",
     "subsection_order": ExplicitOrder(
         [
             "../examples/first_steps",

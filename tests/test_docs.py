@@ -93,13 +93,6 @@ def test_every_example_has_its_place_in_the_order_of_the_lessons():
     assert examples == set(lessons.LESSONS)
 
 
-def test_an_example_is_left_out_only_while_its_results_are_missing():
-    name = "learning_rate_or_batch_size"
-    left_out = f"plot_{name}" in (DOCS / "conf.py").read_text(encoding="utf-8")
-    measured = (DOCS / "data" / f"{name}.csv").is_file()
-    assert left_out != measured
-
-
 def test_inventories_are_those_that_the_tool_writes():
     sys.path.insert(0, str(ROOT / "tools"))
     try:
