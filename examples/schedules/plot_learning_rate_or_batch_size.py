@@ -4,7 +4,8 @@ Learning rate or batch size: the experiment
 
 Does growing the batch do what lowering the learning rate does (Smith, Kindermans, Ying
 and Le 2018)? Here is the answer for LeNet-5 on all of Fashion-MNIST, from several seeds
-and with its uncertainty.
+and with its uncertainty: yes, to 0.2 points of test accuracy, with a third of the
+updates. What counts is that the noise is lowered; how it is lowered hardly does.
 
 This page reads the results that one command has left in ``docs/data`` of the
 repository::
@@ -106,8 +107,10 @@ plt.show()
 # The way there
 # -------------
 # Test accuracy against the epoch: the line is the mean over the seeds, the band reaches
-# from the lowest to the highest. What to look for: does the control, whose noise is
-# never lowered, go on jumping, and do the two mirror images settle in the same steps?
+# from the lowest to the highest. The two mirror images lie on one another: they settle
+# in the same steps. The control, whose noise is never lowered, goes on jumping, and
+# stays below. CLR falls back whenever its rate rises, and is as good as the others
+# where it ends, at the low point of a cycle.
 
 fig, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 for name, color in zip(
@@ -132,7 +135,8 @@ plt.show()
 # ------------------------------------------------------
 # What batch doubling does in all seeds together. In the lowest panel is the gradient's
 # own noise scale, measured by :class:`skclr.GradientNoiseScale`: as long as the batch
-# (dashed) is well below it, a doubling pays.
+# (dashed) is well below it, a doubling pays. Here it rises as the network learns, about
+# as fast as the batch, and stays above it.
 
 BatchSizeDisplay.from_comparison(comparison, "batch_doubling")
 plt.show()
