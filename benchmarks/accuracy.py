@@ -12,7 +12,13 @@ from skclr import CLRLeNetClassifier, fetch_fashion_mnist
 
 RECIPES = {
     "the defaults": {},
-    "5 epochs": {"schedule": "one_cycle", "max_lr": 0.1, "max_epochs": 5},
+    "7 epochs": {
+        "schedule": "one_cycle",
+        "max_lr": 0.2,
+        "batch_size": 128,
+        "weight_decay": 5e-4,
+        "max_epochs": 7,
+    },
     "20 epochs": {
         "schedule": "one_cycle",
         "max_lr": 0.3,

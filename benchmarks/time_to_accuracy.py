@@ -22,7 +22,10 @@ from speed import Process
 from skclr import CLRLeNetClassifier, fetch_fashion_mnist
 
 PUBLISHED = 0.8977
-RECIPE = {"schedule": "one_cycle", "max_lr": 0.1, "batch_size": 64, "max_epochs": 6}
+RECIPE = {
+    "schedule": "one_cycle", "max_lr": 0.2, "batch_size": 128, "weight_decay": 5e-4,
+    "max_epochs": 7,
+}  # fmt: skip
 KERAS_EPOCHS = 50
 
 
