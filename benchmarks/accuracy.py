@@ -12,12 +12,12 @@ from skclr import CLRLeNetClassifier, fetch_fashion_mnist
 
 RECIPES = {
     "the defaults": {},
-    "7 epochs": {
+    "6 epochs": {
         "schedule": "one_cycle",
-        "max_lr": 0.2,
-        "batch_size": 128,
+        "max_lr": 0.4,
+        "batch_size": 256,
         "weight_decay": 5e-4,
-        "max_epochs": 7,
+        "max_epochs": 6,
     },
     "20 epochs": {
         "schedule": "one_cycle",

@@ -5,7 +5,8 @@
 The published run, LeNet-5 in Keras with augmentation at batch size 64, has a test accuracy of
 0.8977 after 50 epochs. Ours is a recipe that is meant to end above that: its seconds are those of
 the whole `fit`, checks and measurements of the pixels included, and its accuracy is that at the
-end. The seconds of Keras are its median epoch, times 50. It takes about 5 minutes on two cores; let
+end. The seconds of Keras are its median epoch, times 50; its epochs are printed one by one, since
+they can be of two kinds, one twice as long as the other. It takes about 5 minutes on two cores; let
 nothing else run meanwhile.
 """
 
@@ -23,8 +24,8 @@ from skclr import CLRLeNetClassifier, fetch_fashion_mnist
 
 PUBLISHED = 0.8977
 RECIPE = {
-    "schedule": "one_cycle", "max_lr": 0.2, "batch_size": 128, "weight_decay": 5e-4,
-    "max_epochs": 7,
+    "schedule": "one_cycle", "max_lr": 0.4, "batch_size": 256, "weight_decay": 5e-4,
+    "max_epochs": 6,
 }  # fmt: skip
 KERAS_EPOCHS = 50
 
@@ -72,10 +73,13 @@ def main():
     if not os.path.exists(arguments.keras_python):
         print(f"There is no {arguments.keras_python}: without Keras (see keras_program.py).")
         return
-    epoch = statistics.median(keras_epochs(arguments.keras_python, arguments.keras_epochs))
+    epochs = keras_epochs(arguments.keras_python, arguments.keras_epochs)
+    print("Keras, seconds an epoch:", ", ".join(f"{epoch:.1f}" for epoch in epochs))
+    epoch = statistics.median(epochs)
     print(
         f"ours {seconds:.1f} s; Keras {epoch:.1f} s an epoch, {KERAS_EPOCHS * epoch:.0f} s for "
-        f"{KERAS_EPOCHS}; ratio {seconds / (KERAS_EPOCHS * epoch):.3f}"
+        f"{KERAS_EPOCHS}; ratio {seconds / (KERAS_EPOCHS * epoch):.3f}, and "
+        f"{seconds / (KERAS_EPOCHS * min(epochs)):.3f} to {KERAS_EPOCHS} of its shortest epochs"
     )
 
 
