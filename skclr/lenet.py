@@ -197,25 +197,32 @@ def _pooled_by_product(maps, weight, bias):
 
 
 @functools.cache
+@torch.inference_mode(False)  # made once, wherever that is, and trained with later
 def _constants(dtype):
     """Return the moves of 5x5 in 6x6 pixels, times 2; the half sums of 10x10 pixels; 2s; -1."""
-    moves = torch.zeros(2, 2, 6, 6, 5, 5, dtype=dtype)
+    moves = torch.zeros(2, 2, 6, 6, 5, 5, dtype=dtype, device="cpu")
     for down, right, row, column in itertools.product(range(2), range(2), range(5), range(5)):
         moves[down, right, row + down, column + right, row, column] = 2
-    means = torch.zeros(10, 10, 5, 5, dtype=dtype)
+    means = torch.zeros(10, 10, 5, 5, dtype=dtype, device="cpu")
     for row, column in itertools.product(range(10), range(10)):
         means[row, column, row // 2, column // 2] = 0.5
-    one = torch.ones((), dtype=dtype)
+    one = torch.ones((), dtype=dtype, device="cpu")
     return moves.reshape(4 * 36, 25), means.reshape(100, 25), 2 * one.repeat(4), -one
 
 
 def _is_plain(layer):
-    """Tell whether a layer does with its weights what its class says, and no more."""
-    return type(layer) is nn.Conv2d and not (
-        layer._forward_pre_hooks
-        or layer._forward_hooks
-        or layer._backward_pre_hooks
-        or layer._backward_hooks
+    """Tell whether a layer is a convolution of 5x5 with a bias, and does no more than that."""
+    return (
+        type(layer) is nn.Conv2d
+        and (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
+        == ((5, 5), (1, 1), (0, 0), (1, 1), 1)
+        and layer.bias is not None
+        and not (
+            layer._forward_pre_hooks
+            or layer._forward_hooks
+            or layer._backward_pre_hooks
+            or layer._backward_hooks
+        )
     )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from skclr.lenet import LeNet5, _pooled_by_phases, _pooled_by_product
+from skclr.lenet import LeNet5, _constants, _pooled_by_phases, _pooled_by_product
 
 
 def plain_lenet5(in_channels=1, n_classes=10):
@@ -177,6 +177,34 @@ def test_pruned_weights_stay_zero_in_the_convolution():
                 getattr(theirs, name).copy_(getattr(ours, name))
     assert (pruned.conv1.weight == 0).float().mean() == pytest.approx(0.5, abs=0.01)
     torch.testing.assert_close(net(images), pruned(images), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("parameters", [{"kernel_size": 5, "bias": False},
+                                        {"kernel_size": 3, "dilation": 2},
+                                        {"kernel_size": 5, "padding": "valid"}])  # fmt: skip
+def test_replaced_convolutions_are_used_as_they_are(parameters):
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    net.conv1 = nn.Conv2d(1, 6, **parameters)
+    maps = F.avg_pool2d(torch.tanh(net.conv1(images)), 2)
+    maps = F.avg_pool2d(torch.tanh(net.conv2(maps)), 2)
+    features = torch.tanh(net.fc2(torch.tanh(net.fc1(maps.flatten(1)))))
+    torch.testing.assert_close(net(images), net.fc3(features), rtol=0, atol=2e-6)
+
+
+def test_a_net_that_first_predicted_in_inference_mode_can_be_trained():
+    _constants.cache_clear()
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    with torch.inference_mode():
+        net(images)
+    net(images).sum().backward()
+    assert net.conv1.weight.grad.abs().sum() > 0
+
+
+def test_the_default_device_of_torch_is_of_no_account():
+    _constants.cache_clear()
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    with torch.device("meta"):
+        assert net(images).device.type == "cpu"
 
 
 def test_net_can_be_differentiated_twice():
