@@ -485,7 +485,7 @@ def test_a_crash_between_the_two_files_loses_nothing(stored):
 
 
 class Beside(Callback):
-    """Have another process run the same comparison, as soon as this one has its second run."""
+    """Compare with the same store, as another process might, before the first run of "two" ends."""
 
     meanwhile = None
 
