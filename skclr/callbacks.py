@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 from torch.utils.data import Subset
 
 from skclr import schedules
-from skclr._random import isolated_generators
+from skclr._process import isolated_generators
 
 __all__ = [
     "BatchAccuracy",

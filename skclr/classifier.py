@@ -37,7 +37,7 @@ from torch.torch_version import TorchVersion
 from torch.utils.data import Dataset, Subset
 
 from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
-from skclr._random import generator_states, isolated_generators, one_thread, side_by_side
+from skclr._process import generator_states, isolated_generators, one_thread, side_by_side
 from skclr.batches import (
     BatchIterator,
     ImageDataset,
@@ -57,6 +57,7 @@ from skclr.callbacks import (
     OneCycleLR,
     StopTraining,
 )
+from skclr.exceptions import DivergenceError
 from skclr.lenet import LeNet5
 
 __all__ = ["CLRLeNetClassifier", "DivergenceError"]
@@ -80,42 +81,6 @@ _NO_COMPILER = (
 )
 _FUSES_ON_CPU = TorchVersion(torch.__version__) >= (2, 4)
 _METADATA = "skclr"  # the name of our entry in the header of a file of safetensors
-
-
-class DivergenceError(ValueError):
-    """The loss is not finite any more: the learning rate was too high.
-
-    What it is constructed with is kept in attributes of the same names.
-
-    Parameters
-    ----------
-    epoch : int
-        The epoch, counted from 1.
-    iteration : int
-        The update, counted from 0 over all epochs of the history.
-    lr : float
-        Its learning rate.
-    loss : float
-        The loss: infinite or NaN.
-
-    Examples
-    --------
-    >>> from skclr import DivergenceError
-    >>> error = DivergenceError(epoch=1, iteration=7, lr=50.0, loss=float("nan"))
-    >>> str(error)[:63]
-    'Training diverged: the loss is nan in epoch 1, at iteration 7, '
-    """
-
-    def __init__(self, epoch: int, iteration: int, lr: float, loss: float):
-        super().__init__(epoch, iteration, lr, loss)
-        self.epoch, self.iteration, self.lr, self.loss = epoch, iteration, lr, loss
-
-    def __str__(self) -> str:
-        return (
-            f"Training diverged: the loss is {self.loss} in epoch {self.epoch}, at iteration "
-            f"{self.iteration}, with the learning rate {self.lr:.3g}. Choose a lower max_lr, or "
-            "have one measured by a range test (skclr.lr_range_test)."
-        )
 
 
 class _Split(NamedTuple):

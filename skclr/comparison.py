@@ -22,15 +22,15 @@ from sklearn.exceptions import FitFailedWarning
 from skorch.callbacks import Callback
 from skorch.dataset import get_len, unpack_data
 
+from skclr._process import isolated_generators, one_thread
 from skclr._progress import progress
-from skclr._random import isolated_generators, one_thread
 from skclr._store import COUNTS, MEASURES, RunStore
 from skclr.classifier import (
     CLRLeNetClassifier,
-    DivergenceError,
     _encode,
     _raised_by_callback,
 )
+from skclr.exceptions import DivergenceError
 
 __all__ = ["ScheduleComparison", "compare_schedules"]
 

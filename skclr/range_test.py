@@ -25,10 +25,11 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import Callback, GradientNormClipping, ParamMapper
 
+from skclr._process import isolated_generators, one_thread
 from skclr._progress import Ticker, progress
-from skclr._random import isolated_generators, one_thread
 from skclr.callbacks import LRRangeTest, LRSchedule, StopTraining
-from skclr.classifier import CLRLeNetClassifier, DivergenceError
+from skclr.classifier import CLRLeNetClassifier
+from skclr.exceptions import DivergenceError, RangeTestWarning
 
 __all__ = [
     "LRRangeResult",
@@ -59,23 +60,6 @@ _LEAST_DROP = 0.05  # a curve falls when it drops by this part of its level
 _TURNED_UP = 0.2  # a curve turns up when it regains this part of its drop
 _BASIN_SMOOTHING_DECADES = 0.5  # wider than the bumps that one seed has and another has not
 _BASIN_DEPTH = 0.5  # what is deeper than this part of the drop is the basin
-
-
-class RangeTestWarning(UserWarning):
-    """A boundary of the learning rate cannot be read off the curve.
-
-    Examples
-    --------
-    >>> import warnings
-    >>> import numpy as np
-    >>> from skclr.range_test import RangeTestWarning, basin
-    >>> lrs = np.logspace(-5, -1, 100)
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always", RangeTestWarning)
-    ...     top = basin(lrs, 2 - np.maximum(np.log10(lrs / 1e-3), 0))
-    >>> print(top, caught[0].message)
-    None The loss does not turn up again by 1.0e-01: raise max_lr.
-    """
 
 
 @dataclass

@@ -12,7 +12,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier, LeNet5
 from skclr._pieces import cut, draw_nothing, is_mean_of_pieces
-from skclr._random import one_thread, side_by_side
+from skclr._process import one_thread, side_by_side
 from skclr.augmentation import RandomShiftFlip
 
 CPU = torch.device("cpu")

@@ -1,0 +1,21 @@
+"""What the whole process lends to a training: its generators, its threads, its signals."""
+
+from skclr._process._generators import (
+    GeneratorStates,
+    draw_seed,
+    generator_states,
+    isolated_generators,
+)
+from skclr._process._interrupts import Interrupts, watched_interrupts
+from skclr._process._threads import one_thread, side_by_side
+
+__all__ = [
+    "GeneratorStates",
+    "Interrupts",
+    "draw_seed",
+    "generator_states",
+    "isolated_generators",
+    "one_thread",
+    "side_by_side",
+    "watched_interrupts",
+]
