@@ -36,8 +36,8 @@ from torch import nn
 from torch.torch_version import TorchVersion
 from torch.utils.data import Dataset, Subset
 
-from skclr._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
 from skclr._process import generator_states, isolated_generators, one_thread, side_by_side
+from skclr._training._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
 from skclr.batches import (
     BatchIterator,
     ImageDataset,

@@ -1530,7 +1530,7 @@ class BatchNormed(Flat):
 
 
 def after_one_update(monkeypatch, fashion, piece, **params):
-    monkeypatch.setattr("skclr._pieces._LARGEST_ON_CPU", piece)
+    monkeypatch.setattr("skclr._training._pieces._LARGEST_ON_CPU", piece)
     clf = CLRLeNetClassifier(
         schedule="constant", batch_size=400, max_epochs=1, random_state=0, **params
     ).fit(*fashion)

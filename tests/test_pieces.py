@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from skclr import CLRLeNetClassifier, LeNet5
-from skclr._pieces import cut, draw_nothing, is_mean_of_pieces
 from skclr._process import one_thread, side_by_side
+from skclr._training._pieces import cut, draw_nothing, is_mean_of_pieces
 from skclr.augmentation import RandomShiftFlip
 
 CPU = torch.device("cpu")

@@ -1,0 +1,57 @@
+"""What a skorch history holds: updates, epochs, and tables of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_MEASURED = ("train_loss", "train_acc", "valid_loss", "valid_acc")
+
+
+def train_rows(epoch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an epoch that are updates."""
+    return [row for row in epoch["batches"] if "train_loss" in row]
+
+
+def count_updates(history: Iterable[Mapping[str, Any]] | None) -> int:
+    """Return the number of updates that a history holds."""
+    return sum(len(train_rows(epoch)) for epoch in history or ())
+
+
+def last_lr(epoch: Mapping[str, Any]) -> float:
+    """Return the learning rate of an epoch's last update, NaN where none was recorded."""
+    rows = train_rows(epoch)
+    return float(rows[-1].get("event_lr", math.nan)) if rows else math.nan
+
+
+def epoch_frame(history: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row an epoch."""
+    return pd.DataFrame(
+        [
+            {
+                "epoch": epoch["epoch"],
+                **{name: epoch.get(name, math.nan) for name in _MEASURED},
+                "lr": last_lr(epoch),
+                "batch_size": epoch["batch_size"],
+                "n_updates": len(train_rows(epoch)),
+                "dur": epoch.get("dur", math.nan),
+            }
+            for epoch in history
+        ]
+    )
+
+
+def batch_frame(history: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row an update, counted from 0 over all epochs."""
+    rows = [
+        (epoch["epoch"], row.get("event_lr", math.nan), row["train_batch_size"], row["train_loss"])
+        for epoch in history
+        for row in train_rows(epoch)
+    ]
+    frame = pd.DataFrame(rows, columns=["epoch", "lr", "batch_size", "train_loss"])
+    frame.insert(1, "iteration", np.arange(len(frame)))
+    return frame

@@ -1,0 +1,1 @@
+"""One training: its state, its step, the network that answers, and the net that runs them."""
