@@ -1,0 +1,23 @@
+"""Whole batches of images: no Python per sample, no copy of the data set.
+
+Images stay in the dtype and the layout in which they came, memory-mapped ones on disk, and become
+float images of 32 x 32 pixels batch by batch.
+"""
+
+from skclr.batches._arrays import channels_first as channels_first
+from skclr.batches._arrays import from_torch as from_torch
+from skclr.batches._dataset import ImageDataset
+from skclr.batches._iterator import BatchIterator
+from skclr.batches._lazy import _LazyImages, _Rows, _Samples
+from skclr.batches._lazy import is_lazy as is_lazy
+from skclr.batches._lazy import opened as opened
+from skclr.batches._preparation import ImagePreparation
+from skclr.batches._preparation import pixel_statistics as pixel_statistics
+
+__all__ = ["BatchIterator", "ImageDataset", "ImagePreparation"]
+
+for name in __all__:
+    globals()[name].__module__ = __name__
+for lazy in (_LazyImages, _Rows, _Samples):  # pickles know them, too, by the address of the face
+    lazy.__module__ = __name__
+del name, lazy

@@ -1,0 +1,171 @@
+"""What fit and predict accept: images and labels, checked before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
+from torch.utils.data import Dataset, Subset
+
+from skclr.batches._arrays import channels_first, from_torch
+from skclr.batches._dataset import ImageDataset
+from skclr.batches._lazy import is_lazy, opened
+
+
+class InputShape(NamedTuple):
+    """The form of the images that a classifier was fitted on.
+
+    Parameters
+    ----------
+    n_features : int
+        Values in a sample.
+    image_shape : tuple of int
+        Channels, height and width.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of columns, where there are some.
+    """
+
+    n_features: int
+    image_shape: tuple[int, int, int]
+    feature_names: np.ndarray | None = None
+
+
+def check_images(X: Any, expected: InputShape, name: str) -> Any:
+    """Return images, rows or channels first, or raise ValueError unless they are as expected.
+
+    Parameters
+    ----------
+    X : array-like or Dataset
+        What was given.
+    expected : InputShape
+        What `fit` has seen.
+    name : str
+        The estimator's name, for messages.
+    """
+    if isinstance(X, Dataset):
+        X, _ = opened(X, labelled=False)
+    X = from_torch(X)
+    if not is_lazy(X):
+        if _n_dimensions(X) == 2:
+            X = validate_data(_witness(name, expected), X, reset=False, dtype="numeric")
+        else:
+            X = _check_nd(X, name)
+    images, _ = _as_images(X, expected, name)
+    return images
+
+
+def check_labelled_images(
+    X: Any, y: Any, expected: InputShape | None, name: str
+) -> tuple[Any, np.ndarray, InputShape]:
+    """Return images, labels, and the form of the images.
+
+    Parameters
+    ----------
+    X, y : array-like, or a Dataset and None
+        What was given.
+    expected : InputShape or None
+        What `fit` has seen; None in a first call.
+    name : str
+        The estimator's name, for messages.
+    """
+    if isinstance(X, Dataset):
+        X, own_labels = opened(X, labelled=y is None)
+        y = own_labels if y is None else y
+    X, y = from_torch(X), from_torch(y)
+    feature_names = None
+    if is_lazy(X):
+        if y is None:
+            raise ValueError("y is None, and the samples of the data set have no labels.")
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+    elif expected is None or _n_dimensions(X) == 2:
+        witness = _witness(name, expected)
+        reset = expected is None
+        X, y = validate_data(
+            witness, X, y, reset=reset, allow_nd=True, dtype="numeric", multi_output=False
+        )
+        feature_names = getattr(witness, "feature_names_in_", None)
+    else:
+        X = _check_nd(X, name)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+    check_classification_targets(y)
+    images, seen = _as_images(X, expected, name)
+    return images, y, seen._replace(feature_names=feature_names)
+
+
+def encode(labels: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
+    """Return the index of each label among the sorted classes, or raise ValueError."""
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has labels that are not among the classes {classes.tolist()}: "
+            f"{unknown.tolist()}."
+        )
+    return np.searchsorted(classes, labels)
+
+
+def is_encoded(X: Any) -> bool:
+    """Tell whether this is a data set of images and class indices, checked before."""
+    while isinstance(X, Subset):
+        X = X.dataset
+    return isinstance(X, ImageDataset)
+
+
+def _witness(name, expected):
+    """Return an estimator on which scikit-learn's checks find, and note, what was seen."""
+    witness = _witness_class(name)()
+    if expected is not None:
+        witness.n_features_in_ = expected.n_features
+        if expected.feature_names is not None:
+            witness.feature_names_in_ = expected.feature_names
+    return witness
+
+
+@lru_cache
+def _witness_class(name):
+    return type(name, (ClassifierMixin, BaseEstimator), {})
+
+
+def _check_nd(X, name):
+    return check_array(X, allow_nd=True, dtype="numeric", estimator=name, input_name="X")
+
+
+def _as_images(X, expected, name):
+    """Return rows as they are and images with the channels first, and their form."""
+    with np.errstate(over="ignore"):
+        fits = is_lazy(X) or X.dtype != np.longdouble or np.isfinite(X.astype(np.float64)).all()
+    if not fits:
+        raise ValueError("X contains a value too large for dtype('float64').")
+    if 0 in X.shape[1:]:
+        raise ValueError(f"The images are empty: X has the shape {X.shape}.")
+    images = X if is_lazy(X) else channels_first(X)
+    seen = InputShape(math.prod(images.shape[1:]), _image_shape(images))
+    if expected is None or seen[:2] == expected[:2]:
+        return images, seen
+    if seen.image_shape == expected.image_shape:
+        raise ValueError(
+            f"X has {seen.n_features} features, but {name} was fitted on {expected.n_features}."
+        )
+    raise ValueError(
+        f"X has images of shape {seen.image_shape} (channels, height, width), but {name} was "
+        f"fitted on images of shape {expected.image_shape}."
+    )
+
+
+def _n_dimensions(X):
+    return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+
+
+def _image_shape(images):
+    """Return channels, height and width; those of the next square for rows."""
+    if images.ndim == 4:
+        return tuple(images.shape[1:])
+    side = math.isqrt(images.shape[1] - 1) + 1
+    return (1, side, side)

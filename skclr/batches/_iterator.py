@@ -1,0 +1,102 @@
+"""The iterator over a data set in whole batches, with no Python per sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import skorch.dataset
+import torch
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from skclr.batches._arrays import as_tensor
+from skclr.batches._dataset import ImageDataset
+
+
+class BatchIterator:
+    """Iterate over a data set in whole batches, with one indexing operation each.
+
+    A drop-in for torch's ``DataLoader`` in any skorch net (``iterator_train=BatchIterator,
+    iterator_train__shuffle=True``) whose data are arrays or tensors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A :class:`ImageDataset`, a :class:`skorch.dataset.Dataset` of an array or tensor, a
+        ``TensorDataset``, or a ``Subset`` of one of these.
+    batch_size : int, default=1
+        Samples in a batch; the last one of an epoch may be smaller.
+    shuffle : bool, default=False
+        Whether each epoch goes through the samples in a new random order.
+    generator : torch.Generator or None, default=None
+        Where the order is drawn from; None is torch's global generator.
+    drop_last : bool, default=False
+        Whether a last batch that is too small is left out.
+
+    Raises
+    ------
+    TypeError
+        If the data set is not one of those named, and so cannot be indexed by a whole batch.
+    ValueError
+        If the batch size is less than 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from skclr.batches import BatchIterator
+    >>> data = TensorDataset(torch.arange(5), torch.arange(5) % 2)
+    >>> [x.tolist() for x, y in BatchIterator(data, batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        drop_last: bool = False,
+    ):
+        if not (isinstance(batch_size, Integral) and batch_size >= 1):
+            raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
+        source: Any = dataset
+        indices = None
+        while isinstance(source, Subset):
+            own = np.asarray(source.indices)
+            indices = own if indices is None else own[indices]
+            source = source.dataset
+        if not isinstance(source, (ImageDataset, skorch.dataset.Dataset, TensorDataset)):
+            raise TypeError(
+                f"BatchIterator cannot index a {type(source).__name__} by a whole batch; "
+                "use torch.utils.data.DataLoader for it."
+            )
+        self.dataset: Any = dataset  # torch declares no length for its data sets
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = generator
+        self.drop_last = drop_last
+        self._source = source
+        self._indices = indices
+
+    def __len__(self) -> int:
+        n_batches = len(self.dataset) / self.batch_size
+        return math.floor(n_batches) if self.drop_last else math.ceil(n_batches)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        order = self._indices
+        if self.shuffle:
+            drawn = torch.randperm(len(self.dataset), generator=self.generator).numpy()
+            order = drawn if order is None else order[drawn]
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield self._fetch(batch if order is None else order[batch])
+
+    def _fetch(self, index: slice | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = map(as_tensor, self._source[index])
+        if not isinstance(self._source, ImageDataset) and getattr(self._source, "y", y) is None:
+            y = y.expand(len(x), 1)  # skorch has a single zero for targets that there are not
+        return x, y

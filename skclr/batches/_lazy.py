@@ -1,0 +1,134 @@
+"""Data sets opened as arrays whose images are read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import skorch.dataset
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from skclr.batches._arrays import as_array, channels_first
+from skclr.batches._dataset import ImageDataset
+
+
+def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray | None]:
+    """Return images and labels of a data set, without reading the images.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of the map style, with a sample ``(image, label)`` or ``image``: torchvision's, a
+        ``TensorDataset``, skorch's, a :class:`ImageDataset`, or a ``Subset`` of one of these.
+    labelled : bool, default=True
+        Whether labels are wanted, for which every sample may have to be made.
+
+    Returns
+    -------
+    images : array-like of shape (n_samples, ...)
+        The array that the data set holds, or one that reads samples when they are asked for.
+    labels : ndarray of shape (n_samples,) or None
+        Of ``dataset.targets`` where it has them, else read from the samples; None where a sample
+        is an image alone.
+
+    Raises
+    ------
+    TypeError
+        If the data set cannot be indexed.
+    """
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise TypeError(
+            f"A data set must have a length and take an index; {type(dataset).__name__} does not."
+        )
+    if isinstance(dataset, Subset):
+        images, labels = opened(dataset.dataset, labelled=labelled)
+        indices = np.asarray(dataset.indices)
+        rows = _Rows(images if is_lazy(images) else channels_first(images), indices)
+        return rows, None if labels is None else labels[indices]
+    if isinstance(dataset, (ImageDataset, skorch.dataset.Dataset)):
+        images, labels = dataset.X, dataset.y
+    elif isinstance(dataset, TensorDataset):
+        images, labels = (*dataset.tensors, None)[:2]
+    else:
+        return _Samples(dataset), _labels(dataset) if labelled else None
+    return as_array(images), None if labels is None else as_array(labels)
+
+
+def _labels(dataset: Any) -> np.ndarray | None:
+    targets = getattr(dataset, "targets", None)
+    known = targets is not None and len(targets) == len(dataset)
+    if known and getattr(dataset, "target_transform", None) is None:
+        return as_array(targets)
+    if not isinstance(dataset[0], (tuple, list)):
+        return None
+    return np.array([dataset[index][1] for index in range(len(dataset))])
+
+
+def is_lazy(images: Any) -> bool:
+    """Tell whether these are images that `opened` has not read yet."""
+    return isinstance(images, _LazyImages)
+
+
+class _LazyImages:
+    """Images that are read when they are asked for, to be indexed like an array by many indices."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, slice):
+            index = np.arange(len(self))[index]
+        images = self._read(index)
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise ValueError("Input X contains NaN or infinity, in the images of a data set.")
+        return images
+
+    def _read(self, index: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _Rows(_LazyImages):
+    """Some of the images of an array."""
+
+    def __init__(self, images: Any, indices: np.ndarray):
+        super().__init__((len(indices), *images.shape[1:]), images.dtype)
+        self._images = images
+        self._indices = indices
+
+    def _read(self, index: Any) -> np.ndarray:
+        return self._images[self._indices[index]]
+
+
+class _Samples(_LazyImages):
+    """The images of a data set that gives them one by one."""
+
+    def __init__(self, dataset: Any):
+        first = self._channels_first(dataset, [0])
+        super().__init__((len(dataset), *first.shape[1:]), first.dtype)
+        self._dataset = dataset
+
+    @staticmethod
+    def _channels_first(dataset: Any, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        images = [dataset[int(index)] for index in indices]
+        images = [image[0] if isinstance(image, (tuple, list)) else image for image in images]
+        return channels_first(np.stack([np.asarray(image) for image in images]))
+
+    def _read(self, index: Any) -> np.ndarray:
+        try:
+            images = self._channels_first(self._dataset, index)
+        except ValueError as error:
+            raise ValueError(f"The images of the data set do not go together: {error}") from error
+        if images.shape[1:] != self.shape[1:]:
+            raise ValueError(
+                f"The images of the data set have shapes {self.shape[1:]} and {images.shape[1:]}."
+            )
+        return images

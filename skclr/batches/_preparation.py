@@ -1,0 +1,152 @@
+"""Batches of images of any size and dtype made standardized float images of one size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+_WIDE_DTYPES = (torch.int32, torch.int64, torch.float64)  # float32 would cut their digits
+
+
+class ImagePreparation:
+    """Turn a batch of images of any size and dtype into standardized float images.
+
+    A smaller image is enlarged by the largest whole factor that fits and zero-padded around, a
+    larger one is resized with antialiasing, its proportions kept; a row of a table is first
+    zero-padded to the next square.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Channels, height and width of the images that come in.
+    mean, std : array-like of shape (channels,), or None
+        What is subtracted and divided by, a value a channel; None leaves the pixels as they are.
+    size : int, default=32
+        Height and width of the images that go out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skclr.batches import ImagePreparation
+    >>> prepare = ImagePreparation((1, 28, 28), mean=[127.5], std=[127.5])
+    >>> images = prepare(torch.full((1, 1, 28, 28), 255, dtype=torch.uint8))
+    >>> images.shape, images[0, 0, 16, :4].tolist()
+    (torch.Size([1, 1, 32, 32]), [-1.0, -1.0, 1.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        mean: Any = None,
+        std: Any = None,
+        size: int = 32,
+    ):
+        self.image_shape = image_shape
+        self.mean = None if mean is None else _per_channel(mean)
+        self.std = None if std is None else _per_channel(std)
+        self.size = size
+        self._placed: tuple[torch.device, torch.dtype] | None = None
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the images as float32 of shape (n, channels, size, size)."""
+        channels, height, width = self.image_shape
+        if images.ndim == 2:
+            images = F.pad(images, (0, height * width - images.shape[1]))
+            images = images.view(-1, channels, height, width)
+        if max(height, width) > self.size:
+            images = self._shrink(images)
+        elif 2 * max(height, width) <= self.size:
+            factor = self.size // max(height, width)
+            images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        return self._standardize(self._padded(images))
+
+    def _shrink(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[2:]
+        scale = self.size / max(height, width)
+        shape = [max(1, round(height * scale)), max(1, round(width * scale))]
+        wide = images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
+        return F.interpolate(wide, size=shape, mode="bilinear", antialias=True)
+
+    def _padded(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the images in the middle of float ones, in one pass over memory."""
+        dtype = torch.float32
+        if self.mean is not None and images.dtype in _WIDE_DTYPES:
+            dtype = torch.float64
+        n, channels, height, width = images.shape
+        if height == width == self.size:
+            return images.to(dtype, copy=True)
+        padded = images.new_zeros((n, channels, self.size, self.size), dtype=dtype)
+        top, left = (self.size - height) // 2, (self.size - width) // 2
+        padded[:, :, top : top + height, left : left + width] = images
+        return padded
+
+    def _standardize(self, images: torch.Tensor) -> torch.Tensor:
+        if self.mean is None or self.std is None:
+            return images
+        place = images.device, images.dtype
+        if place != self._placed:
+            self._there = self.mean.to(*place), self.std.to(*place)
+            self._placed = place
+        mean, std = self._there
+        return images.sub_(mean).div_(std).to(torch.float32)
+
+
+def _per_channel(values: Any) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(values, dtype=np.float64)).view(1, -1, 1, 1)
+
+
+def pixel_statistics(
+    images: np.ndarray, indices: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the pixels of each channel, in float64.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, n_features) or (n, channels, height, width)
+        Read in pieces, so that a memory map stays on disk.
+    indices : ndarray of shape (n_used,) or None, default=None
+        The images that count; None: all of them.
+
+    Returns
+    -------
+    mean, std : ndarray of shape (channels,)
+        For rows of a table, one channel. Where all pixels are alike, the standard deviation is
+        given as 1.
+    """
+    indices = np.arange(len(images)) if indices is None else indices
+    n_channels = 1 if images.ndim == 2 else images.shape[1]
+    rows = max(1, 2**17 // max(1, math.prod(images.shape[1:])))
+    pieces = [indices[start : start + rows] for start in range(0, len(indices), rows)]
+
+    def total(*functions: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        sums = np.zeros((len(functions), n_channels))
+        for piece in pieces:
+            values = np.asarray(images[piece], dtype=np.float64).reshape(len(piece), n_channels, -1)
+            sums += [function(values) for function in functions]
+        return sums
+
+    n_pixels = len(indices) * math.prod(images.shape[1:]) / n_channels
+    if images.dtype.kind in "bui" and images.dtype.itemsize <= 2:  # exact sums: one pass will do
+        sums, squares = total(_sum, _sum_of_squares)
+        mean = sums / n_pixels
+        std = np.sqrt(np.maximum(0, squares / n_pixels - mean**2))
+    else:
+        mean = total(_sum)[0] / n_pixels
+        centre = mean[:, np.newaxis]
+        std = np.sqrt(total(lambda values: _sum_of_squares(values - centre))[0] / n_pixels)
+    if not (np.isfinite(mean) & np.isfinite(std)).all():
+        raise ValueError("X has values too large for a mean and a standard deviation in float64.")
+    return mean, np.where(std > 10 * np.finfo(np.float64).eps * np.abs(mean), std, 1.0)
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    return values.sum(axis=(0, 2))
+
+
+def _sum_of_squares(values: np.ndarray) -> np.ndarray:
+    return np.einsum("ncp,ncp->c", values, values)
