@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ class BatchIterator:
         generator: torch.Generator | None = None,
         drop_last: bool = False,
     ):
-        if not (isinstance(batch_size, Integral) and batch_size >= 1):
+        if not (isinstance(batch_size, (int, np.integer)) and batch_size >= 1):
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
         source: Any = dataset
         indices = None

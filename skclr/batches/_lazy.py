@@ -42,10 +42,12 @@ def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray 
             f"A data set must have a length and take an index; {type(dataset).__name__} does not."
         )
     if isinstance(dataset, Subset):
-        images, labels = opened(dataset.dataset, labelled=labelled)
+        whole, whole_labels = opened(dataset.dataset, labelled=labelled)
         indices = np.asarray(dataset.indices)
-        rows = _Rows(images if is_lazy(images) else channels_first(images), indices)
-        return rows, None if labels is None else labels[indices]
+        rows = _Rows(whole if is_lazy(whole) else channels_first(whole), indices)
+        return rows, None if whole_labels is None else whole_labels[indices]
+    images: Any
+    labels: Any
     if isinstance(dataset, (ImageDataset, skorch.dataset.Dataset)):
         images, labels = dataset.X, dataset.y
     elif isinstance(dataset, TensorDataset):
