@@ -16,9 +16,14 @@ from skclr._process._turns import process_lock
 class GeneratorStates(NamedTuple):
     """The states of the global generators of torch, NumPy and Python."""
 
-    torch: torch.Tensor
+    torch: np.ndarray  # bytes, which can be saved anywhere
     numpy: Any
     python: Any
+
+    @classmethod
+    def of(cls, state: torch.Tensor, numpy: Any, python: Any) -> GeneratorStates:
+        """Return the states, torch's given as torch gives it."""
+        return cls(state.numpy().copy(), numpy, python)
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def isolated_generators(
         kept = np.random.get_state(), random.getstate()
         try:
             if states is not None:
-                torch.set_rng_state(states.torch)
+                torch.set_rng_state(torch.from_numpy(states.torch.copy()))
                 np.random.set_state(states.numpy)
                 random.setstate(states.python)
             elif seed is not None:
@@ -58,7 +63,7 @@ def isolated_generators(
 
 def generator_states() -> GeneratorStates:
     """Return the states of the global generators as they are now."""
-    return GeneratorStates(torch.get_rng_state(), np.random.get_state(), random.getstate())
+    return GeneratorStates.of(torch.get_rng_state(), np.random.get_state(), random.getstate())
 
 
 def draw_seed() -> int:

@@ -1,1 +1,18 @@
 """One training: its state, its step, the network that answers, and the net that runs them."""
+
+from skclr._training._clones import check_net, fit_clone, fit_passing_on_interrupts
+from skclr._training._net import ImageClassifier
+from skclr._training._network import parameter_names
+from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
+
+__all__ = [
+    "Boundaries",
+    "ImageClassifier",
+    "PredictionState",
+    "Snapshot",
+    "TrainingState",
+    "check_net",
+    "fit_clone",
+    "fit_passing_on_interrupts",
+    "parameter_names",
+]

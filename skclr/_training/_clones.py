@@ -5,8 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 import skorch
+from sklearn.base import clone
+from skorch.callbacks import GradientNormClipping, ParamMapper
 
-from skclr._process import watched_interrupts
+from skclr._process import isolated_generators, one_thread, watched_interrupts
+from skclr._progress import Ticker
+
+# these change what an update does, or only watch
+_KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
+
+
+def check_net(estimator: Any) -> None:
+    """Raise TypeError unless the estimator is one that skorch trains."""
+    if not isinstance(estimator, skorch.NeuralNet):
+        raise TypeError(
+            f"estimator must be a CLRLeNetClassifier or a skorch net, got {estimator!r}."
+        )
+
+
+def fit_clone(
+    estimator: skorch.NeuralNet, callbacks: list, max_epochs: int, X: Any, y: Any, seed: int
+) -> skorch.NeuralNet:
+    """Fit a clone on all samples, with these callbacks in place of its own schedule and callbacks.
+
+    Its own callbacks that clip gradients, freeze parameters or show progress stay.
+    """
+    own = estimator.callbacks if isinstance(estimator.callbacks, list) else []
+    kept = [item for item in own if isinstance(_without_name(item), _KEPT_CALLBACKS)]
+    net = clone(estimator).set_params(
+        callbacks=[*kept, *callbacks], max_epochs=max_epochs, verbose=0, warm_start=False
+    )
+    if hasattr(net, "without_schedule"):
+        net.without_schedule()
+    else:
+        net.set_params(train_split=None)
+    if "random_state" in net.get_params(deep=False):
+        net.set_params(random_state=seed)
+    known = {name for name, _ in net._uniquely_named_callbacks()}
+    for name in [name for name in vars(net) if name.startswith("callbacks__")]:
+        if name.split("__")[1] not in known:  # of a callback that was left out
+            del vars(net)[name]
+    with isolated_generators(seed, device=net.device), one_thread():
+        fit_passing_on_interrupts(net, X, y)
+    return net
 
 
 def fit_passing_on_interrupts(net: skorch.NeuralNet, X: Any, y: Any) -> None:
@@ -14,3 +55,8 @@ def fit_passing_on_interrupts(net: skorch.NeuralNet, X: Any, y: Any) -> None:
     with watched_interrupts() as interrupts:
         net.fit(X, y)
     interrupts.pass_on()
+
+
+def _without_name(item: Any) -> Any:
+    """Return a callback of a list in which some are given with a name."""
+    return item[1] if isinstance(item, tuple) else item

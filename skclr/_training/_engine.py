@@ -1,0 +1,237 @@
+"""skorch's net with the step, the network and the generators of a training put in its places."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import skorch
+from sklearn.utils import check_random_state
+from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from skorch.history import History
+
+from skclr._history import count_updates, last_lr, train_rows
+from skclr._process import generator_states, isolated_generators, one_thread
+from skclr._training._network import INFERENCE_BATCH_SIZE, Network, parameter_names
+from skclr._training._state import PredictionState, TrainingState
+from skclr._training._step import TrainingStep
+from skclr.batches import ImageDataset, check_images, encode, is_encoded
+from skclr.callbacks import BatchAccuracy
+from skclr.exceptions import DivergenceError
+
+
+class PiecewiseNet(skorch.NeuralNetClassifier):
+    """A skorch net whose batches are prepared, cut into pieces and watched for a finite loss.
+
+    What a prediction needs besides the network is one value, a `PredictionState`; what a training
+    goes on from besides skorch's parts is another, a `TrainingState`.
+    """
+
+    # skorch sets these in __init__, where scikit-learn wants nothing but the parameters
+    history_: History | None = None
+    initialized_ = False
+    virtual_params_: dict = {}
+    # parameters of skorch's that have another form here
+    dataset = ImageDataset
+    train_split = None
+    classes = None
+
+    augmentation: Callable | None
+    random_state: int | np.random.RandomState | None
+
+    _prediction: PredictionState | None = None
+    _training = TrainingState()
+    # made when they are needed, and never saved
+    _answering: Network | None = None
+    _step: TrainingStep | None = None
+    _draws_from_own_generators = False
+
+    # ---------------------------------------------------------------- building
+
+    def initialize(self) -> PiecewiseNet:
+        """Build network, optimizer and callbacks anew, from weights that `random_state` determines.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            The classifier; it is fitted only if it was before.
+        """
+        with self._own_generators(new=True):
+            return super().initialize()
+
+    @contextmanager
+    def _own_generators(self, *, new: bool = False) -> Iterator[None]:
+        """Draw from generators of our own, seeded anew or gone on with, and use one thread."""
+        if self._draws_from_own_generators:
+            yield
+            return
+        seed = check_random_state(self.random_state).randint(2**31) if new else None
+        states = None if new else self._training.generators
+        with isolated_generators(seed, states, self.device), one_thread():
+            self._draws_from_own_generators = True
+            try:
+                yield
+            finally:
+                self._draws_from_own_generators = False
+                self._training = replace(self._training, generators=generator_states())
+
+    def __getstate__(self) -> dict[str, Any]:
+        transient = ("_answering", "_step", "_draws_from_own_generators")
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in transient}
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the columns of `predict_proba`."""
+        return self._fitted("classes_").classes
+
+    def _fitted(self, name: str) -> PredictionState:
+        if self._prediction is None:
+            raise AttributeError(
+                f"This {type(self).__name__} has no {name}: it has not been fitted yet."
+            )
+        return self._prediction
+
+    def check_is_fitted(self, attributes=None, *args, **kwargs):
+        """Raise NotFittedError unless the net has been fitted."""
+        super().check_is_fitted(attributes or ["module_", "classes_"], *args, **kwargs)
+
+    def get_params_for(self, prefix: str) -> dict:
+        """Collect the parameters of a part of the net, those from the data included."""
+        kwargs = super().get_params_for(prefix)
+        if prefix == "module" and self._prediction is not None:
+            from_data = self._prediction.module_parameters()
+            known = parameter_names(self.module)
+            kwargs = {name: from_data[name] for name in known & from_data.keys()} | kwargs
+        if prefix == "iterator_train":
+            kwargs = {"shuffle": True} | kwargs
+        if prefix == "iterator_valid":
+            kwargs = {"batch_size": INFERENCE_BATCH_SIZE} | kwargs
+        return kwargs
+
+    def initialized_instance(self, instance_or_cls, kwargs):
+        """Build a part of the net; an instance that was given is copied, and stays as it is."""
+        built = super().initialized_instance(instance_or_cls, kwargs)
+        return copy.deepcopy(built) if built is instance_or_cls else built
+
+    def torch_compile(self, module, name):
+        """Compile the network in place, for batches of any size; it keeps its type and its keys."""
+        if self.compile and not name.startswith("criterion"):
+            module.compile(**self.get_params_for("compile"))
+            self._answering = None
+        return module
+
+    def initialize_history(self):
+        """Begin a new history, and leave the old one to whoever still has it."""
+        self.history_ = History()
+        return self
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("train_acc", BatchAccuracy(name="train_acc", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_acc", BatchAccuracy(name="valid_acc")),
+            ("print_log", PrintLog()),
+        ]
+
+    def _initialize_callbacks(self):
+        with self._current_init_context("callbacks"):
+            self._check_callback_names()
+            self.initialize_callbacks()
+        return self
+
+    def _check_callback_names(self):
+        known = {name for name, _ in self._uniquely_named_callbacks()}
+        for name in self._params_to_validate:
+            part, _, rest = name.partition("__")
+            if part == "callbacks" and rest.partition("__")[0] not in known:
+                raise ValueError(f"{name!r}: there is no such callback among {sorted(known)}.")
+
+    def _yield_callbacks(self):
+        if self.callbacks == "disable":
+            yield from ((name, callback, True) for name, callback in self.get_default_callbacks())
+        else:
+            yield from super()._yield_callbacks()
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; after each batch of training, look whether its loss is finite."""
+        super().notify(method_name, **cb_kwargs)
+        if method_name == "on_batch_end" and cb_kwargs["training"]:
+            row = self.history_[-1]["batches"][-1]
+            if not math.isfinite(row["train_loss"]):
+                raise self._divergence(row["train_loss"])
+        if method_name == "on_epoch_end" and not train_rows(self.history_[-1]):
+            raise ValueError(
+                "An epoch has no batch to train on: the batch size is larger than the data, and "
+                "the last, smaller batch is dropped."
+            )
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Begin an epoch in the history, with its batch size."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self._step = None  # callbacks may have changed the network
+        own = self.get_params_for("iterator_train").get("batch_size", self.batch_size)
+        self.history_.record("batch_size", own)
+
+    def _divergence(self, loss):
+        epoch = self.history_[-1]
+        return DivergenceError(
+            epoch["epoch"], count_updates(self.history_) - 1, last_lr(epoch), loss
+        )
+
+    def check_data(self, X, y=None):
+        """Do nothing: the data have been checked before the net was built."""
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Return training and validation data, split before."""
+        return X.train, X.valid
+
+    def get_dataset(self, X, y=None):
+        """Return images, checked against those of `fit`, as a data set."""
+        if is_encoded(X):
+            return X
+        self.check_is_fitted()
+        targets = None if y is None else encode(np.asarray(y), self.classes_, "y")
+        expected = self._fitted("images").input_shape
+        return ImageDataset(check_images(X, expected, type(self).__name__), targets, self.classes_)
+
+    @property
+    def _network(self) -> Network:
+        """The network that answers batches of images as they come in."""
+        state, known = self._fitted("network"), self._answering
+        if known is None or not known.is_made_of(self.module_, state, self.device):
+            known = self._answering = Network(self.module_, state, self.device)
+        return known
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
+        if self._step is None:
+            self._step = self._new_step()
+            self._set_training(True)
+        elif not self.module_.training:
+            self._set_training(True)
+        return self._step(*batch)
+
+    def _new_step(self):
+        return TrainingStep(
+            self._network,
+            self._training_loss,
+            self.criterion_,
+            self.augmentation,
+            loss_draws_nothing=type(self).get_loss is skorch.NeuralNetClassifier.get_loss,
+        )
+
+    def _training_loss(self, answer, targets, images):
+        return self.get_loss(answer, targets, X=images, training=True)
+
+    def infer(self, x, **fit_params):
+        """Return the network's answer to a batch of images as they came in."""
+        return self._network.infer(x)

@@ -1,0 +1,143 @@
+"""The network with its preparation: batches as they come in, scores as they go out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from skclr._process import side_by_side
+from skclr._training._pieces import cut, draw_nothing
+from skclr._training._state import PredictionState
+
+Answer: TypeAlias = "torch.Tensor | tuple[Any, ...]"
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+INFERENCE_BATCH_SIZE = 512
+NO_COMPILER = (
+    "compile=True needs a C++ compiler and the headers of Python, and torch.compile found no "
+    "working ones. Install them (Debian: g++ and python3-dev; macOS: xcode-select --install; "
+    "Windows: Visual Studio's C++ tools), or set compile=False. Nothing has been trained."
+)
+
+
+class Network:
+    """A module that is given images as they come in, whole batches or pieces of them.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Called with float images of shape (n, channels, size, size), returns scores of shape
+        (n, n_classes), or a tuple that begins with them.
+    state : PredictionState
+        Tells how images are prepared, and how many classes there are.
+    device : torch.device, str or None
+        Where batches are moved to; None: they stay where they are.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        state: PredictionState,
+        device: torch.device | str | None,
+    ):
+        self.module = module
+        self.state = state
+        self.given_device = device
+        self._preparation = state.preparation()
+        self.device = torch.device(device or "cpu")
+        self._compiled_modes: set[bool] = set()  # training, or not
+
+    def is_made_of(
+        self, module: nn.Module, state: PredictionState, device: torch.device | str | None
+    ) -> bool:
+        """Tell whether this network is made of these parts."""
+        return self.module is module and self.state is state and self.given_device == device
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the CPU."""
+        return self.device.type == "cpu"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the module has been given to torch.compile."""
+        return getattr(self.module, "_compiled_call_impl", None) is not None
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float images for images as they came in."""
+        return self._preparation(images if self.given_device is None else images.to(self.device))
+
+    def answer(self, images: torch.Tensor) -> Answer:
+        """Return the module's answer to prepared images.
+
+        Raises
+        ------
+        ValueError
+            If it is not a row a sample and a column a class.
+        """
+        if self.is_compiled and len(images) > 1:  # else each size of a batch is compiled anew
+            torch._dynamo.mark_dynamic(images, 0)
+        answer = self.module(images)
+        scores = answer[0] if isinstance(answer, tuple) else answer
+        expected = (len(images), len(self.state.classes))
+        if scores.shape != expected:
+            raise ValueError(
+                f"module must return scores of shape {expected}, a row a sample and a column a "
+                f"class, got {tuple(scores.shape)}."
+            )
+        return answer
+
+    def infer(self, images: torch.Tensor) -> Answer:
+        """Return the answer to a batch of images as they came in, cut into pieces if it can be."""
+        if torch.is_grad_enabled() or self.module.training:
+            return self.answer(self.prepare(images))
+        shared = self.on_cpu and draw_nothing(self.module)
+        pieces = [images[part] for part in cut(len(images), self.device, shared=shared)]
+        compute = self.side_by_side if shared else in_turn
+        return join_answers(compute(lambda piece: self.answer(self.prepare(piece)), pieces))
+
+    def side_by_side(
+        self, function: Callable[[_Item], _Result], pieces: Sequence[_Item]
+    ) -> list[_Result]:
+        """Map by threads; where that compiles the module, in turn, so that it is done once."""
+        mode = self.module.training
+        if self.is_compiled and mode not in self._compiled_modes:
+            self._compiled_modes.add(mode)
+            return in_turn(function, pieces)
+        return side_by_side(function, pieces)
+
+
+def in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Map in turn."""
+    return [function(item) for item in items]
+
+
+def join_answers(answers: Sequence[Any]) -> Any:
+    """Return the answers to pieces as one to the whole batch."""
+    if len(answers) == 1:
+        return answers[0]
+    if isinstance(answers[0], tuple):
+        return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
+    return torch.cat(list(answers))
+
+
+def is_lack_of_compiler(error: BaseException | None) -> bool:
+    """Tell whether torch.compile found no C++ compiler, or one that cannot build for Python."""
+    while error is not None:
+        if type(error).__name__ in ("InvalidCxxCompiler", "CppCompileError"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def parameter_names(factory: Callable) -> set[str]:
+    """Return the names of the parameters of a class or function; none where it tells none."""
+    try:
+        return set(inspect.signature(factory).parameters)
+    except ValueError:  # a function of C without a signature
+        return set()

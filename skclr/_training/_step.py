@@ -1,0 +1,130 @@
+"""The step of a training: loss and gradients of a batch, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from skclr._process import draw_seed
+from skclr._training._network import Network, join_answers, parameter_names
+from skclr._training._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
+
+Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class TrainingStep:
+    """Computes loss and gradients of a batch, augmented, in pieces that stay in the cache.
+
+    Parameters
+    ----------
+    network : Network
+        Whose parameters get gradients.
+    loss : callable
+        ``loss(answer, targets, images)`` of a piece, a scalar.
+    criterion : torch.nn.Module
+        What the loss calls, which tells whether it is a mean over samples.
+    augmentation : callable or None
+        Applied to the prepared images of each piece.
+    loss_draws_nothing : bool
+        Whether calls of `loss` itself, beside the criterion's, may run at the same time.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        criterion: nn.Module,
+        augmentation: Callable | None,
+        *,
+        loss_draws_nothing: bool,
+    ):
+        self.network = network
+        self.loss = loss
+        self.augmentation = augmentation
+        module = network.module
+        self.takes_generator = augmentation is not None and "generator" in parameter_names(
+            augmentation
+        )
+        self.cuts = is_mean_of_pieces(criterion, module)
+        # the same bits side by side as in turn
+        self.shares = (
+            self.cuts
+            and network.on_cpu
+            and (augmentation is None or self.takes_generator)
+            and loss_draws_nothing
+            and draw_nothing(criterion, module)
+        )
+        self.parameters = [part for part in module.parameters() if part.requires_grad]
+
+    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, Any]:
+        """Return ``loss`` and ``y_pred`` of a batch, and leave the gradients at the parameters."""
+        pieces = self._pieces(images, targets)
+        if self.shares and len(pieces) > 1:
+            return self._side_by_side(pieces)
+        losses, answers = [], []
+        for piece in pieces:
+            loss, answer = self._loss(piece)
+            if len(pieces) > 1:
+                loss = loss * piece.share
+            loss.backward()
+            losses.append(loss.detach())
+            answers.append(answer)
+        return {"loss": sum(losses), "y_pred": join_answers(answers)}
+
+    def _side_by_side(self, pieces):
+        """Give each thread a piece at a time; add up the gradients in the order of the pieces."""
+
+        def compute(piece):
+            loss, answer = self._loss(piece)
+            share = loss.new_tensor(piece.share)
+            gradients = torch.autograd.grad(loss, self.parameters, share)
+            return loss.detach() * share, answer.detach(), gradients
+
+        outcomes = self.network.side_by_side(compute, pieces)
+        losses, answers, gradients = zip(*outcomes, strict=True)
+        by_parameter = zip(*gradients, strict=True)
+        for parameter, (total, *others) in zip(self.parameters, by_parameter, strict=True):
+            for gradient in others:
+                total.add_(gradient)
+            # compiled code returns them as it likes, and optimizers expect those of the parameter
+            if total.stride() != parameter.stride():
+                total = torch.empty_like(parameter).copy_(total)
+            parameter.grad = total if parameter.grad is None else parameter.grad + total
+        return {"loss": sum(losses), "y_pred": join_answers(answers)}
+
+    def _pieces(self, images, targets):
+        n = len(targets)
+        parts = cut(n, self.network.device, shared=self.shares) if self.cuts else [slice(n)]
+        # every seed is drawn before anything is computed, so that the order does not matter
+        return [
+            Piece(images[part], targets[part], len(targets[part]) / n, self._generator())
+            for part in parts
+        ]
+
+    def _generator(self):
+        """Return what a piece's augmentation draws from, where it takes a generator."""
+        return torch.Generator().manual_seed(draw_seed()) if self.takes_generator else None
+
+    def _loss(self, piece):
+        images = self.network.prepare(piece.images)
+        if self.augmentation is not None:
+            images = self._augmented(images, piece.generator)
+        answer = self.network.answer(images)
+        return self.loss(answer, piece.targets, images), answer
+
+    def _augmented(self, images, generator):
+        given = {} if generator is None else {"generator": generator}
+        augmented = self.augmentation(images, **given)
+        if not isinstance(augmented, torch.Tensor):
+            got = type(augmented).__name__
+        elif augmented.shape != images.shape or augmented.dtype != images.dtype:
+            got = f"{augmented.dtype} of shape {tuple(augmented.shape)}"
+        else:
+            return augmented
+        raise ValueError(
+            f"augmentation must return a tensor like the one it was given, {images.dtype} of shape "
+            f"{tuple(images.shape)}, got {got}."
+        )

@@ -1,0 +1,610 @@
+"""LeNet-5 with a learning-rate or batch-size schedule, as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import validate_parameter_constraints
+from skorch.callbacks import Callback
+from torch import nn
+from torch.torch_version import TorchVersion
+from torch.utils.data import Dataset
+
+from skclr._training import Boundaries, ImageClassifier, parameter_names
+from skclr.batches import BatchIterator, check_labelled_images, encode
+from skclr.callbacks import constant_lr
+from skclr.classifier._boundaries import AUTO, check_boundaries, measure_range
+from skclr.classifier._parameters import (
+    CONSTRAINTS,
+    SignatureOfInit,
+    check_callback,
+    check_device,
+    check_names,
+)
+from skclr.classifier._saving import header_of, read_header, upgraded
+from skclr.classifier._schedule import needed_boundaries, schedule_callbacks
+from skclr.lenet import LeNet5
+from skclr.range_test import LRRangeResult
+
+_NOT_LOADED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError,
+               pickle.UnpicklingError, SafetensorError)  # fmt: skip
+_FUSES_ON_CPU = TorchVersion(torch.__version__) >= (2, 4)
+
+
+class CLRLeNetClassifier(ImageClassifier):
+    """LeNet-5 trained with a schedule of the learning rate or of the batch size.
+
+    It is a scikit-learn classifier, for pipelines and searches, and a skorch net, with its
+    callbacks and its history.
+
+    Parameters
+    ----------
+    module : type or torch.nn.Module, default=LeNet5
+        The network, called with float images of shape (n, channels, 32, 32), returns logits of
+        shape (n, n_classes). If its signature has ``in_channels`` or ``n_classes``, they are
+        filled in from the data.
+    schedule : str or callable, default="exp_range"
+        ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
+        ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and
+        down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
+        `base_lr`), ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
+        ``iteration -> learning rate``.
+    base_lr, max_lr : float or "auto", default=0.001 and 0.1
+        The boundaries of the learning rate. ``"auto"`` has them measured by
+        :func:`skclr.lr_range_test` on the training data before the training, in at most 920
+        updates.
+    step_size : float, default=2.5
+        Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
+        ``"lr_halving"`` the epochs between halvings.
+    gamma : float, default=0.9998
+        The amplitude of ``"exp_range"`` decays by this factor with each iteration.
+    batch_size : int, default=64
+        Samples in a batch of training; in the first epochs of ``"batch_doubling"``.
+    max_batch_size : int, default=4096
+        Where ``"batch_doubling"`` stops.
+    momentum : float, default=0.9
+        Of SGD, or of another `optimizer` that has a parameter of that name.
+    weight_decay : float, default=0.0
+        Of SGD, or of another `optimizer` that has a parameter of that name.
+    max_epochs : int, default=10
+        Passes over the training data in one call of `fit` or `partial_fit`.
+    augmentation : callable or None, default=None
+        Applied to each batch of training, in pieces of at most 256 images: a float tensor of shape
+        (n, channels, 32, 32) in, one of the same shape and dtype out. If it has a parameter
+        ``generator``, it is given a ``torch.Generator`` to draw from, and pieces are augmented side
+        by side. See :class:`skclr.augmentation.RandomShiftFlip`.
+    standardize : bool, default=True
+        Whether the mean of the training pixels is subtracted and the result divided by their
+        standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
+        same model. False: the pixels are used as they are.
+    validation_fraction : float or None, default=None
+        The part of the training data that is held out, stratified by class, to fill
+        ``valid_loss`` and ``valid_acc`` of the history.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the samples, their augmentation and the
+        validation split. Pass an int for the same bits each time.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last call.
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        Added to the default ones. ``"disable"`` runs the schedule and nothing else, so that the
+        history holds the raw values of each batch only.
+    device : str, torch.device or None, default="cpu"
+        Where the network is trained.
+    compile : bool, default=False
+        Whether the network is compiled with ``torch.compile``, in the first batch of training and
+        of prediction, for batches of any size; that takes seconds and a C++ compiler.
+    verbose : int, default=0
+        Whether a line is printed for each epoch.
+    criterion : type or torch.nn.Module, default=torch.nn.CrossEntropyLoss
+        As in skorch.
+    optimizer : type, default=torch.optim.SGD
+        As in skorch.
+    iterator_train, iterator_valid : type, default=BatchIterator
+        As in skorch.
+    predict_nonlinearity : callable, "auto" or None, default="auto"
+        As in skorch.
+    use_caching : bool or "auto", default="auto"
+        As in skorch.
+    torch_load_kwargs : dict or None, default=None
+        As in skorch.
+    **kwargs
+        skorch's parameters with a double underscore, such as ``optimizer__nesterov``,
+        ``module__activation`` or ``callbacks__print_log``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, in the order of the columns of `predict_proba`.
+    n_features_in_ : int
+        Values in a sample.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        The names of the columns, where X is a DataFrame with names that are strings.
+    image_shape_ : tuple of int
+        Channels, height and width of the images seen by `fit`.
+    pixel_mean_, pixel_std_ : ndarray of shape (channels,) or None
+        What standardizes the pixels; None with ``standardize=False``.
+    base_lr_, max_lr_ : float or None
+        The boundaries that were used; None where a schedule has no use for an ``"auto"``.
+    lr_range_ : LRRangeResult
+        The range test, where a boundary is ``"auto"``.
+    history_ : skorch.history.History
+        All that was recorded; see `history_frame`.
+    module_ : torch.nn.Module
+        The trained network.
+
+    See Also
+    --------
+    skclr.lr_range_test : Measure `base_lr` and `max_lr`.
+
+    Notes
+    -----
+    X may be of shape (n, n_features), (n, h, w), (n, channels, h, w) or (n, h, w, channels), with
+    1 or 3 channels, in any real dtype. Every image becomes 32 x 32: a smaller one is enlarged by
+    the largest whole factor that fits and zero-padded around, a larger one is resized with
+    antialiasing. A row whose length is no square is zero-padded to the next one.
+
+    On the CPU a batch of 64 samples or more is cut into an even number of pieces of at most 256,
+    which as many threads as ``torch.get_num_threads()`` take in turn, each computing with one
+    thread. Where a batch is cut depends on its size alone, and the gradients are added up in order,
+    so the result does not depend on the number of threads. Networks that may draw random numbers
+    (all but those of torch's own layers without dropout) are trained by one thread.
+
+    A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
+
+    References
+    ----------
+    L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
+    arXiv:1506.01186.
+
+    S. L. Smith, P.-J. Kindermans, C. Ying and Q. V. Le, "Don't Decay the Learning Rate, Increase
+    the Batch Size", ICLR 2018, arXiv:1711.00489.
+
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to Document
+    Recognition", Proceedings of the IEEE 86(11), 1998.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skclr import CLRLeNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = CLRLeNetClassifier(schedule="triangular", max_epochs=4, random_state=0)
+    >>> clf.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.9
+    True
+    """
+
+    _parameter_constraints = CONSTRAINTS
+    __signature__ = SignatureOfInit()
+    __repr__ = BaseEstimator.__repr__
+
+    def __init__(
+        self,
+        module: type | nn.Module = LeNet5,
+        *,
+        schedule: str | Callable[[int], float] = "exp_range",
+        base_lr: float | str = 1e-3,
+        max_lr: float | str = 0.1,
+        step_size: float = 2.5,
+        gamma: float = 0.9998,
+        batch_size: int = 64,
+        max_batch_size: int = 4096,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        max_epochs: int = 10,
+        augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        standardize: bool = True,
+        validation_fraction: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        callbacks: list | str | None = None,
+        device: str | torch.device | None = "cpu",
+        compile: bool = False,
+        verbose: int = 0,
+        criterion: type | nn.Module = nn.CrossEntropyLoss,
+        optimizer: Callable = torch.optim.SGD,
+        iterator_train: Callable = BatchIterator,
+        iterator_valid: Callable = BatchIterator,
+        predict_nonlinearity: Callable | str | None = "auto",
+        use_caching: bool | str = "auto",
+        torch_load_kwargs: dict | None = None,
+        **kwargs: Any,
+    ):
+        self.module = module
+        self.schedule = schedule
+        self.base_lr = base_lr
+        self.max_lr = max_lr
+        self.step_size = step_size
+        self.gamma = gamma
+        self.batch_size = batch_size
+        self.max_batch_size = max_batch_size
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.augmentation = augmentation
+        self.standardize = standardize
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.compile = compile
+        self.verbose = verbose
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.iterator_train = iterator_train
+        self.iterator_valid = iterator_valid
+        self.predict_nonlinearity = predict_nonlinearity
+        self.use_caching = use_caching
+        self.torch_load_kwargs = torch_load_kwargs
+        check_names(kwargs, self.prefixes_, type(self).__name__, TypeError)
+        vars(self).update(kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(upgraded(state))
+
+    # ---------------------------------------------------------------- parameters
+
+    @classmethod
+    def _own_names(cls):
+        return list(inspect.signature(cls).parameters)
+
+    def _get_param_names(self):
+        return sorted([*self._own_names(), *self._params_to_validate])
+
+    @property
+    def _params_to_validate(self):
+        return {name for name in vars(self) if "__" in name and not name.startswith("_")}
+
+    def set_params(self, **params: Any) -> CLRLeNetClassifier:
+        """Set parameters, skorch's with a double underscore included.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            Plain parameters take effect with the next `fit`. As in skorch, those of an optimizer,
+            a module, a criterion or a callback with a double underscore are applied at once to a
+            fitted net; the network that such a parameter belongs to is built anew.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+
+        Notes
+        -----
+        A call that fails leaves everything as it was.
+        """
+        own = {name: params.pop(name) for name in self._own_names() if name in params}
+        check_names(params, self.prefixes_, type(self).__name__, ValueError)
+        with self._whole_or_not_at_all(copied=bool(params)):
+            for name, value in own.items():
+                setattr(self, name, value)
+            at_once = [*self._modules, *self._criteria, *self._optimizers, "callbacks"]
+            applied = {
+                name: value for name, value in params.items() if name.split("__")[0] in at_once
+            }
+            if self.initialized_ and applied:
+                with self._own_generators():
+                    super().set_params(**applied)
+            vars(self).update(params)
+        return self
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, those with a double underscore as they were given.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of the callbacks and of other parts are included.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+        """
+        params = super().get_params(deep)
+        given = {name: getattr(self, name) for name in self._params_to_validate}
+        gone = [f"{name}__" for name, value in given.items() if value is None]
+        # the schedule's callbacks follow from the other parameters
+        gone += ["callbacks__lr_schedule", "callbacks__batch_schedule"]
+        return {name: params[name] for name in params if not name.startswith(tuple(gone))} | given
+
+    def __setattr__(self, name, value):
+        if name in self._parameter_constraints:  # a module given as a parameter is not yet ours
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _check_parameters(self):
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            {name: getattr(self, name) for name in self._own_names()},
+            caller_name=type(self).__name__,
+        )
+        both = len(needed_boundaries(self.schedule)) == 2
+        if both and AUTO not in (self.base_lr, self.max_lr):
+            check_boundaries(self.base_lr, self.max_lr)
+        check_device(self.device)
+        for item in self.callbacks if isinstance(self.callbacks, list) else []:
+            check_callback(item)
+        if self.schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
+            raise ValueError(
+                "max_batch_size must be at least batch_size, got "
+                f"max_batch_size={self.max_batch_size!r} and batch_size={self.batch_size!r}."
+            )
+
+    def _parameters_in_effect(self):
+        names = ("schedule", "step_size", "gamma", "batch_size", "max_batch_size", "momentum",
+                 "weight_decay")  # fmt: skip
+        boundaries = self._training.boundaries
+        return {
+            **{name: getattr(self, name) for name in names},
+            "callbacks": copy.copy(self.callbacks),  # a list may grow in its place
+            "base_lr": boundaries.base_lr,
+            "max_lr": boundaries.max_lr,
+        }
+
+    def check_trainable_on(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None,
+        X_test: ArrayLike | Dataset,
+        y_test: ArrayLike | None,
+    ) -> None:
+        """Raise ValueError unless parameters and data are such that `fit` takes them.
+
+        Parameters
+        ----------
+        X, y : array-like
+            Training data, as in `fit`.
+        X_test, y_test : array-like
+            Test data in the same form.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid. Nothing is trained or changed.
+        """
+        self._check_parameters()
+        name = type(self).__name__
+        _, labels, shape = check_labelled_images(X, y, None, name)
+        _, test_labels, _ = check_labelled_images(X_test, y_test, shape, name)
+        encode(test_labels, np.unique(labels), "y_test")
+
+    # ---------------------------------------------------------------- the schedule
+
+    @property
+    def base_lr_(self) -> float | None:
+        """The lower boundary that was used; None where a schedule has no use for an ``"auto"``."""
+        self._fitted("base_lr_")
+        return self._training.boundaries.base_lr
+
+    @property
+    def max_lr_(self) -> float | None:
+        """The upper boundary that was used; None where a schedule has no use for an ``"auto"``."""
+        self._fitted("max_lr_")
+        return self._training.boundaries.max_lr
+
+    @property
+    def lr_range_(self) -> LRRangeResult:
+        """The range test, where a boundary is ``"auto"``."""
+        if self._training.boundaries.lr_range is None:
+            raise AttributeError("No range test was made.")
+        return self._training.boundaries.lr_range
+
+    @property
+    def lr(self) -> float:
+        """The learning rate that the optimizer is built with; the schedule takes over from it."""
+        return 0.0 if callable(self.schedule) else self._boundary("max_lr")
+
+    def _boundary(self, name):
+        """Return a boundary as a number; before any training, the one that was given."""
+        value = getattr(self._training.boundaries, name)
+        if value is None:
+            value = getattr(self, name)
+        if value == AUTO:
+            raise ValueError(f"{name}='auto' is measured in fit, and this net has not been fitted.")
+        return value
+
+    def _settled_boundaries(self, train, *, measure):
+        given = {"base_lr": self.base_lr, "max_lr": self.max_lr}
+        needed = needed_boundaries(self.schedule)
+        lr_range = self._training.boundaries.lr_range
+        if measure and AUTO in given.values() and not callable(self.schedule):
+            measured = {name for name in needed if given[name] == AUTO}
+            lr_range = measure_range(self, train, measured)
+        settled = {
+            name: getattr(lr_range, name, None) if value == AUTO else value
+            for name, value in given.items()
+        }
+        if len(needed) == 2:
+            check_boundaries(**settled)
+        return Boundaries(**settled, lr_range=lr_range)
+
+    def without_schedule(self) -> CLRLeNetClassifier:
+        """Leave the learning rate to callbacks, and hold no samples out.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            With other parameters: it is meant for a clone, as in a range test.
+        """
+        return self.set_params(
+            schedule=partial(constant_lr, 0.0), base_lr=1e-3, max_lr=0.1, validation_fraction=None
+        )
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
+        """Return the callbacks that every training has, the schedule first."""
+        own = [] if self.callbacks == "disable" else self._default_callbacks
+        schedule = schedule_callbacks(
+            self.schedule,
+            self._boundary,
+            step_size=self.step_size,
+            gamma=self.gamma,
+            batch_size=self.batch_size,
+            max_batch_size=self.max_batch_size,
+        )
+        return [*schedule, *own]
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Collect the parameters of the optimizer, `momentum` and `weight_decay` included."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        on_cpu = torch.device(self.device or "cpu").type == "cpu"
+        own = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        if on_cpu and _FUSES_ON_CPU and not {"foreach", "differentiable"} & kwargs.keys():
+            own["fused"] = True  # one call for all weights, which are few and small
+        known = parameter_names(self.optimizer)
+        return args, {name: own[name] for name in known & own.keys()} | kwargs
+
+    # ---------------------------------------------------------------- saving
+
+    def save_params(
+        self,
+        f_params=None,
+        f_optimizer=None,
+        f_criterion=None,
+        f_history=None,
+        use_safetensors=False,
+        **kwargs,
+    ):
+        """Save weights, optimizer, criterion or history to files, as skorch does.
+
+        With ``use_safetensors=True`` the file of `f_params` also holds, as text, what else a
+        prediction needs (labels, shape of the images, statistics of the pixels): `load_params`
+        makes a working classifier of it in another process, and runs no code from the file. Other
+        files hold weights alone.
+
+        Parameters
+        ----------
+        f_params, f_optimizer, f_criterion, f_history : path, file or None, default=None
+            Where to write.
+        use_safetensors : bool, default=False
+            Whether the weights are written in the format of safetensors.
+        **kwargs
+            As in skorch.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sklearn.datasets import load_digits
+        >>> from skclr import CLRLeNetClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = CLRLeNetClassifier(max_epochs=1, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "digits.safetensors"
+        ...     clf.save_params(f_params=path, use_safetensors=True)
+        ...     loaded = CLRLeNetClassifier()
+        ...     loaded.load_params(f_params=path, use_safetensors=True)
+        >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
+        True
+        """
+        if f_params is not None:
+            self.check_is_fitted()
+        if f_params is not None and use_safetensors:
+            from safetensors.torch import save
+
+            state = {k: v.contiguous() for k, v in self.module_.state_dict().items()}
+            data = save(state, metadata=header_of(self._prediction, self._training))
+            if hasattr(f_params, "write"):
+                f_params.write(data)
+            else:
+                Path(f_params).write_bytes(data)
+            f_params = None
+        given = {
+            "f_params": f_params,
+            "f_optimizer": f_optimizer,
+            "f_criterion": f_criterion,
+            "f_history": f_history,
+            **kwargs,
+        }
+        given = {name: file for name, file in given.items() if file is not None}
+        if given:
+            super().save_params(use_safetensors=use_safetensors, **given)
+
+    def load_params(
+        self,
+        f_params=None,
+        f_optimizer=None,
+        f_criterion=None,
+        f_history=None,
+        checkpoint=None,
+        use_safetensors=False,
+        **kwargs,
+    ):
+        """Load what `save_params` has saved.
+
+        Parameters
+        ----------
+        f_params, f_optimizer, f_criterion, f_history : path, file or None, default=None
+            What to read. With ``use_safetensors=True`` the file of `f_params` makes a fitted
+            classifier of one that was never fitted; otherwise this one must have been.
+        checkpoint : skorch.callbacks.Checkpoint or None, default=None
+            As in skorch.
+        use_safetensors : bool, default=False
+            Whether the weights are in the format of safetensors.
+        **kwargs
+            As in skorch.
+
+        Raises
+        ------
+        NotFittedError
+            If the weights alone are to be loaded into a classifier that was never fitted.
+        ValueError
+            If a file is not one of `save_params`, or not one of a network like this one's.
+
+        Notes
+        -----
+        A call that fails leaves everything as it was.
+        """
+        with self._whole_or_not_at_all(copied=True):
+            if f_params is not None and use_safetensors:
+                data = f_params.read() if hasattr(f_params, "read") else Path(f_params).read_bytes()
+                self._prediction, self._training = read_header(data, f_params)
+                self.initialize()
+                f_params = io.BytesIO(data)
+            given = {
+                "f_params": f_params,
+                "f_optimizer": f_optimizer,
+                "f_criterion": f_criterion,
+                "f_history": f_history,
+                **kwargs,
+            }
+            try:
+                super().load_params(checkpoint=checkpoint, use_safetensors=use_safetensors, **given)
+            except (NotFittedError, OSError):
+                raise
+            except _NOT_LOADED as error:
+                text = " ".join(str(error).split())
+                raise ValueError(f"What was to be loaded does not fit this net: {text}") from error
+            if self._prediction is None:
+                self._training = replace(self._training, weights_loaded=True)

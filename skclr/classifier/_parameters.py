@@ -1,0 +1,113 @@
+"""The parameters: which there are, what they may be, and how a subclass adds its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from skorch.callbacks import Callback
+
+from skclr.classifier._schedule import SCHEDULES
+
+_FROM_ONE = Interval(Integral, 1, None, closed="left")
+_ABOVE_ZERO = Interval(Real, 0, np.inf, closed="neither")
+
+CONSTRAINTS: dict[str, list] = {
+    "module": [callable],
+    "schedule": [StrOptions(set(SCHEDULES)), callable],
+    "base_lr": [_ABOVE_ZERO, StrOptions({"auto"})],
+    "max_lr": [_ABOVE_ZERO, StrOptions({"auto"})],
+    "step_size": [_ABOVE_ZERO],
+    "gamma": [Interval(Real, 0, 1, closed="right")],
+    "batch_size": [_FROM_ONE],
+    "max_batch_size": [_FROM_ONE],
+    "momentum": [Interval(Real, 0, 1, closed="left")],
+    "weight_decay": [Interval(Real, 0, np.inf, closed="left")],
+    "max_epochs": [_FROM_ONE],
+    "augmentation": [callable, None],
+    "standardize": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "callbacks": [list, StrOptions({"disable"}), None],
+    "device": [str, torch.device, None],
+    "compile": ["boolean"],
+    "verbose": ["verbose"],
+    "criterion": [callable],
+    "optimizer": [callable],
+    "iterator_train": [callable],
+    "iterator_valid": [callable],
+    "predict_nonlinearity": [callable, StrOptions({"auto"}), None],
+    "use_caching": ["boolean", StrOptions({"auto"})],
+    "torch_load_kwargs": [dict, None],
+}
+
+
+class SignatureOfInit:
+    """The parameters of a class: those of its ``__init__``, and those that it passes upwards.
+
+    scikit-learn takes every name in a class's signature for a parameter. Where an ``__init__`` ends
+    in ``**kwargs``, the parameters of the next class that has one belong to it too, up to the class
+    that holds this descriptor.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._last = owner
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        found: dict[str, inspect.Parameter] = {}
+        takes_positions = True
+        for cls in owner.__mro__:
+            if "__init__" not in vars(cls):
+                continue
+            _, *own = inspect.signature(vars(cls)["__init__"]).parameters.values()
+            kinds = {parameter.kind for parameter in own}
+            for parameter in own:
+                if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                    continue
+                if not takes_positions:
+                    parameter = parameter.replace(kind=parameter.KEYWORD_ONLY)
+                found.setdefault(parameter.name, parameter)
+            takes_positions = takes_positions and inspect.Parameter.VAR_POSITIONAL in kinds
+            if cls is self._last or inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+        return inspect.Signature(sorted(found.values(), key=lambda parameter: parameter.kind))
+
+
+def check_names(
+    names: Iterable[str], prefixes: Iterable[str], estimator: str, error: type[Exception]
+) -> None:
+    """Raise unless each name begins with a prefix of a part of the net and a double underscore."""
+    known = {*prefixes, "module", "criterion", "optimizer"}
+    for name in names:
+        prefix, _, rest = name.partition("__")
+        if not rest or prefix not in known:
+            hint = " Set max_lr, and schedule='constant'." if name == "lr" else ""
+            raise error(f"{estimator} has no parameter {name!r}.{hint}")
+
+
+def check_device(device: torch.device | str | None) -> None:
+    """Raise ValueError unless torch knows this device and finds it."""
+    try:
+        kind = torch.device(device or "cpu").type
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is none that torch knows: {error}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
+
+
+def check_callback(item: Any) -> None:
+    """Raise ValueError unless this is a skorch callback, or a pair of a name and one."""
+    callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+    if callback is None or isinstance(callback, Callback):
+        return
+    if not (isinstance(callback, type) and issubclass(callback, Callback)):
+        raise ValueError(
+            "callbacks must hold skorch callbacks, or pairs of a name and a callback, "
+            f"got {item!r}."
+        )
