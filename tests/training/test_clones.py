@@ -33,8 +33,7 @@ def test_a_clone_keeps_callbacks_that_clip_gradients_and_no_others(table):
     own = [GradientNormClipping(1.0), ("es", EarlyStopping(patience=1))]
     net = plain_net(callbacks=own, callbacks__es__patience=2)
     fitted = fit_clone(net, [], 2, *table, seed=0)
-    assert fitted.callbacks == [own[0]] or isinstance(fitted.callbacks[0], GradientNormClipping)
-    assert len(fitted.callbacks) == 1
+    assert [type(callback) for callback in fitted.callbacks] == [GradientNormClipping]
     assert not hasattr(fitted, "callbacks__es__patience")
     assert not net.initialized_
 

@@ -1,0 +1,142 @@
+"""Sweeps of the learning rate on clones of an estimator, as arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import skorch
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from skclr._progress import Ticker, progress
+from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
+from skclr._training import check_net, fit_clone
+from skclr.callbacks import LRRangeTest
+
+_RATES_PER_DECADE = 23  # five sweeps over the default range stay below 938, one epoch's updates
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """What several sweeps over the same rates measured.
+
+    Parameters
+    ----------
+    lrs : ndarray of shape (n_lrs,)
+        Learning rates, ascending.
+    losses, smoothed : ndarray of shape (n_repeats, n_lrs)
+        The training loss at each rate, as measured and smoothed as the sweep went on; NaN after a
+        sweep has ended.
+    base_lr, max_lr : float or None
+        The boundaries read off the curve; None where it does not have them.
+    reasons : tuple of str
+        Why a boundary is None, and which bound of the sweep to move.
+    """
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    base_lr: float | None
+    max_lr: float | None
+    reasons: tuple[str, ...]
+
+
+def measure_sweeps(
+    estimator: skorch.NeuralNet,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    min_lr: float = 1e-7,
+    max_lr: float = 10.0,
+    n_iter: int | None = None,
+    n_repeats: int = 5,
+    mode: str = "exp",
+    random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Sweeps:
+    """Sweep the learning rate on clones; the parameters are those of `skclr.lr_range_test`.
+
+    The caller warns of the `reasons`, since it knows which line of the user's called it.
+    """
+    check_net(estimator)
+    if not (isinstance(n_repeats, Integral) and n_repeats >= 1):
+        raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
+    sweep = LRRangeTest(min_lr=min_lr, max_lr=max_lr, n_iter=n_iter, mode=mode)
+    sweep.check()
+    if n_iter is None:
+        n_iter = max(100, round(math.log10(max_lr / min_lr) * _RATES_PER_DECADE))
+    if n_iter < FEWEST_RATES:
+        raise ValueError(f"n_iter must be None or at least {FEWEST_RATES}, got {n_iter!r}.")
+    sweep.set_params(n_iter=n_iter)
+    with progress(n_repeats, "sweeps", show=bool(verbose)) as bar:
+        ticker = bar.ticker(per_epoch=0, per_training=1)
+        runs = Parallel(n_jobs=n_jobs)(
+            delayed(_sweep_once)(estimator, clone(sweep), n_iter, clone(ticker), X, y, seed)
+            for seed in draw_seeds(random_state, n_repeats)
+        )
+    space = np.linspace if mode == "linear" else np.geomspace
+    lrs = space(min_lr, max_lr, n_iter)
+    losses = _as_rows([losses for losses, _ in runs], n_iter)
+    smoothed = _as_rows([smoothed for _, smoothed in runs], n_iter)
+    return Sweeps(lrs, losses, smoothed, *_read_boundaries(lrs, losses))
+
+
+def draw_seeds(random_state: int | np.random.RandomState | None, n: int) -> list[int]:
+    """Return so many seeds of trainings."""
+    return check_random_state(random_state).randint(2**31, size=n).tolist()
+
+
+def _sweep_once(
+    estimator: skorch.NeuralNet,
+    sweep: LRRangeTest,
+    n_iter: int,
+    ticker: Ticker,
+    X: ArrayLike,
+    y: ArrayLike,
+    seed: int,
+) -> tuple[list[float], list[float]]:
+    """Return the losses and the smoothed losses of one sweep."""
+    callbacks = [("range_test", sweep), ("progress", ticker)]
+    net = fit_clone(estimator, callbacks, n_iter, X, y, seed)
+    sweep = dict(net.callbacks_)["range_test"]
+    if sweep.stopped_ is None:
+        raise ValueError(
+            f"A sweep ended after {len(sweep.losses_)} of {n_iter} updates, and not because of its "
+            "loss: either something stopped the training, or its epochs have no batches."
+        )
+    return sweep.losses_, sweep.smoothed_losses_
+
+
+def _as_rows(sequences: list[list[float]], n: int) -> np.ndarray:
+    """Return an array with a row of length `n` a sequence, NaN where there is nothing finite."""
+    rows = np.full((len(sequences), n), np.nan)
+    for row, sequence in zip(rows, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    rows[~np.isfinite(rows)] = np.nan
+    return rows
+
+
+def _read_boundaries(
+    lrs: np.ndarray, losses: np.ndarray
+) -> tuple[float | None, float | None, tuple[str, ...]]:
+    """Return both boundaries, and why one is None."""
+    try:
+        curve = falling_curve(lrs, losses)
+    except NoBoundaryError as reason:
+        return None, None, (str(reason),)
+    boundaries: list[float | None] = []
+    reasons = []
+    for read in (curve.start_of_fall, curve.top_of_basin):
+        try:
+            boundaries.append(read())
+        except NoBoundaryError as reason:
+            boundaries.append(None)
+            reasons.append(str(reason))
+    base_lr, max_lr = boundaries
+    return base_lr, max_lr, tuple(reasons)

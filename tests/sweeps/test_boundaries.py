@@ -1,0 +1,104 @@
+"""The pair of rules that a range test goes by, on curves whose answer is known."""
+
+import numpy as np
+import pytest
+from curves import LRS, no_warning, noisy, valley_curve
+from scipy.integrate import quad
+
+from skclr import range_test as rt
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.05])
+def test_the_pair_is_read_off_a_known_curve(sd):
+    losses = noisy(valley_curve(), sd)
+    with no_warning():
+        base, top = rt.first_fall(LRS, losses), rt.basin(LRS, losses)
+    assert 1e-4 / 2 < base < 1e-4 * 3
+    assert 0.1 / 3 < top < 0.1
+
+
+@pytest.mark.parametrize("n", [184, 1000])
+def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n):
+    width = 1.2  # decades; smoothing a bell over half a decade makes a wider bell
+    lrs = np.logspace(-7, 3, n)
+    x = np.log10(lrs / 0.01)
+    losses = 2.3 - 1.5 * np.exp(-(x**2) / (2 * width**2))
+    wider = np.sqrt(width**2 + 0.5**2)
+    edge = wider * np.sqrt(2 * np.log(2))
+
+    def weight(t):
+        return np.exp(-(t**2) / (2 * wider**2)) - 0.5
+
+    variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
+    expected = 0.01 * 10 ** np.sqrt(variance)
+    with no_warning():
+        assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_pair_does_not_follow_one_spike_at_the_start():
+    losses = noisy(valley_curve(), 0.02)
+    losses[0, 3] += 5
+    losses[1, 8] -= 0.5
+    assert 1e-4 / 3 < rt.first_fall(LRS, losses) < 1e-4 * 3
+    assert 0.1 / 3 < rt.basin(LRS, losses) < 0.1
+
+
+def test_the_pair_does_not_move_by_more_than_a_factor_of_two_with_the_noise():
+    tops = [rt.basin(LRS, noisy(valley_curve(), 0.08, seed)) for seed in range(10)]
+    assert max(tops) / min(tops) < 2
+
+
+def test_a_sweep_that_ended_early_counts_as_turned_up():
+    losses = noisy(valley_curve(), 0.02)
+    losses[:, LRS > 0.15] = np.nan
+    losses[1, LRS > 0.13] = np.nan
+    with no_warning():
+        top = rt.basin(LRS, losses)
+    assert 0.1 / 3 < top < 0.1
+
+
+def test_a_flat_curve_gives_a_warning_and_no_number():
+    losses = noisy(np.full(len(LRS), 2.3), 0.05)
+    for rule in (rt.first_fall, rt.basin):
+        with pytest.warns(rt.RangeTestWarning, match="never falls.*raise max_lr"):
+            assert rule(LRS, losses) is None
+
+
+def test_a_curve_that_only_falls_has_a_base_lr_and_no_max_lr():
+    lrs = LRS[LRS < 0.09]
+    losses = noisy(valley_curve(lrs), 0.02)
+    with no_warning():
+        assert rt.first_fall(lrs, losses) is not None
+    with pytest.warns(rt.RangeTestWarning, match="does not turn up again.*raise max_lr"):
+        assert rt.basin(lrs, losses) is None
+
+
+def test_a_curve_that_falls_at_once_has_no_base_lr():
+    lrs = LRS[LRS > 1e-3]
+    losses = noisy(valley_curve(lrs), 0.01)
+    with pytest.warns(rt.RangeTestWarning, match="from the first rate.*lower min_lr"):
+        assert rt.first_fall(lrs, losses) is None
+    with no_warning():
+        assert 0.1 / 4 < rt.basin(lrs, losses) < 0.1
+
+
+def test_a_sweep_that_blew_up_at_once_is_told_to_begin_lower():
+    losses = np.full((3, len(LRS)), np.nan)
+    losses[:, :4] = 2.3
+    with pytest.warns(rt.RangeTestWarning, match="first 10 rates: lower min_lr"):
+        assert rt.basin(LRS, losses) is None
+
+
+def test_a_linear_sweep_is_read_as_an_exponential_one():
+    lrs = np.linspace(1e-3, 10, 5000)
+    losses = valley_curve(lrs, start=0.01, lowest=1.0)
+    grid = np.geomspace(1e-3, 10, 5000)
+    expected = rt.basin(grid, valley_curve(grid, start=0.01, lowest=1.0))
+    assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("rule", [rt.first_fall, rt.basin])
+def test_a_warning_points_at_the_line_of_the_caller(rule):
+    with pytest.warns(rt.RangeTestWarning) as caught:
+        rule(LRS, np.full(len(LRS), 2.3))
+    assert caught[0].filename == __file__
