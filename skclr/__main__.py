@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     if not arguments.quiet:
         print(found.summary[["description", "test_accuracy", "updates", "seconds"]].round(4))
-        print(f"\n{found.comparison.in_words(study.DOUBLING)}")
+        if found.comparison is not None:
+            print(f"\n{found.comparison.in_words(study.DOUBLING)}")
         print(f"\nThe report: {(output / 'report.html').resolve()}")
     return 0
 

@@ -1,0 +1,82 @@
+"""The study from the call to the report, on good days and on bad ones."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skclr import DivergenceError, study
+
+
+def test_an_interrupted_study_keeps_and_reports_what_was_finished(tmp_path, monkeypatch, images):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skclr.study._run.train_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(tmp_path, data=images, epochs=1, n_jobs=1)
+    state = json.loads((tmp_path / "study.json").read_text())
+    assert (state["state"], state["finished"]) == ("interrupted", ["sweep", "candidates"])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "interrupted" in page
+    assert "3. Does growing" not in page
+    assert (tmp_path / "lr_sweep.png").exists()
+
+
+def test_a_study_that_fails_reports_what_was_finished(tmp_path, monkeypatch, images):
+    def diverging(*args):
+        raise DivergenceError(1, 2, 0.5, float("nan"))
+
+    monkeypatch.setattr("skclr.study._run.train_all", diverging)
+    with pytest.raises(DivergenceError):
+        study.run(tmp_path, data=images, epochs=1, n_jobs=1)
+    assert json.loads((tmp_path / "study.json").read_text())["state"] == "failed"
+    assert "This run failed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_seed_gives_the_same_study_whatever_the_number_of_jobs(finished, tmp_path, images):
+    again = study.run(tmp_path, data=images, epochs=2, n_jobs=2)
+    columns = ["run", "updates", "train_loss", "test_loss", "test_accuracy"]
+    pd.testing.assert_frame_equal(again.summary[columns], finished.summary[columns])
+    np.testing.assert_array_equal(again.sweep.losses, finished.sweep.losses)
+    pd.testing.assert_frame_equal(
+        again.comparison.runs.drop(columns="seconds"),
+        finished.comparison.runs.drop(columns="seconds"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"data": "half"}, "data must be one of"),
+        ({"data": (1, 2)}, "data must be"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_answered_before_a_folder_is_made(bad, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        study.run(tmp_path / "new", **bad)
+    assert not (tmp_path / "new").exists()
+
+
+def test_integers_that_are_not_bytes_are_no_images(tmp_path, images):
+    X, y, X_test, y_test = images
+    with pytest.raises(ValueError, match=r"uint8.*int64"):
+        study.run(tmp_path / "new", data=(X.astype(int), y, X_test, y_test))
+
+
+def test_a_study_interrupted_in_its_first_sweep_says_that_nothing_was_finished(
+    tmp_path, monkeypatch, images
+):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skclr.study._questions.lr_range_test", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(tmp_path, data=images, epochs=1, n_jobs=1)
+    state = json.loads((tmp_path / "study.json").read_text())
+    assert (state["state"], state["finished"]) == ("interrupted", [])
+    page = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").split())
+    assert "This run was interrupted. What was finished: nothing yet." in page
+    assert "1. Which" not in page
