@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from skclr._sweeps import measure_sweeps
 from skclr.displays._checks import as_repeats, as_vector, check_positive
 from skclr.displays._style import (
     BAND,
@@ -23,6 +25,7 @@ from skclr.displays._style import (
     merge_style,
     new_axes,
 )
+from skclr.exceptions import RangeTestWarning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,12 +156,18 @@ class LRRangeDisplay:
         ax : matplotlib Axes or None, default=None
             Where to draw; None: a new figure.
         **range_test_params
-            Passed to :func:`skclr.lr_range_test`, such as ``n_repeats`` or ``random_state``.
+            The parameters of :func:`skclr.lr_range_test`, such as ``n_repeats`` or
+            ``random_state``.
 
         Returns
         -------
         display : LRRangeDisplay
             The picture.
+
+        Warns
+        -----
+        RangeTestWarning
+            If the curve does not have a boundary, which is then not marked.
 
         Examples
         --------
@@ -170,15 +179,15 @@ class LRRangeDisplay:
         >>> display.losses.shape
         (2, 184)
         """
-        from skclr.range_test import lr_range_test
-
-        result = lr_range_test(estimator, X, y, **range_test_params)
+        sweeps = measure_sweeps(estimator, X, y, **range_test_params)
+        for reason in sweeps.reasons:
+            warnings.warn(reason, RangeTestWarning, stacklevel=2)
         display = cls(
-            result.lrs,
-            result.losses,
-            base_lr=result.base_lr,
-            max_lr=result.max_lr,
-            smoothed=result.smoothed,
+            sweeps.lrs,
+            sweeps.losses,
+            base_lr=sweeps.base_lr,
+            max_lr=sweeps.max_lr,
+            smoothed=sweeps.smoothed,
         )
         return display.plot(ax=ax)
 

@@ -6,7 +6,9 @@ import pytest
 from display_data import assert_nothing_is_cut_off, boxes, sweep, texts_of
 
 from skclr import LRRangeResult
+from skclr._sweeps import Sweeps
 from skclr.displays import LRRangeDisplay
+from skclr.exceptions import RangeTestWarning
 
 
 def test_a_sweep_shows_every_repeat_thin_and_their_mean_thick_with_a_band():
@@ -149,11 +151,11 @@ def test_from_estimator_runs_a_range_test_and_draws_its_result(monkeypatch):
     lrs, losses = sweep()
     calls = []
 
-    def lr_range_test(estimator, X, y, **params):
+    def measure_sweeps(estimator, X, y, **params):
         calls.append((estimator, X, y, params))
-        return LRRangeResult(lrs, losses, losses - 0.1, 1e-4, 0.05)
+        return Sweeps(lrs, losses, losses - 0.1, 1e-4, 0.05, ())
 
-    monkeypatch.setattr("skclr.range_test.lr_range_test", lr_range_test)
+    monkeypatch.setattr("skclr.displays._lr_range.measure_sweeps", measure_sweeps)
     _, ax = plt.subplots()
     display = LRRangeDisplay.from_estimator("net", "X", "y", ax=ax, n_repeats=3, random_state=0)
     assert calls == [("net", "X", "y", {"n_repeats": 3, "random_state": 0})]
@@ -161,6 +163,16 @@ def test_from_estimator_runs_a_range_test_and_draws_its_result(monkeypatch):
     assert (display.base_lr, display.max_lr) == (1e-4, 0.05)
     np.testing.assert_array_equal(display.losses, losses)
     np.testing.assert_array_equal(display.smoothed, losses - 0.1)
+
+
+def test_from_estimator_warns_the_caller_of_a_boundary_that_was_not_found(monkeypatch):
+    lrs, losses = sweep()
+    sweeps = Sweeps(lrs, losses, losses, 1e-4, None, ("max_lr could not be read off",))
+    monkeypatch.setattr("skclr.displays._lr_range.measure_sweeps", lambda *args: sweeps)
+    with pytest.warns(RangeTestWarning, match="max_lr could not be read off") as caught:
+        display = LRRangeDisplay.from_estimator("net", "X", "y")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert display.max_lr is None
 
 
 def test_the_result_of_a_range_test_draws_itself():
