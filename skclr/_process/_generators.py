@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skclr._process._turns import process_lock
 
@@ -21,7 +22,7 @@ class GeneratorStates(NamedTuple):
     python: Any
 
     @classmethod
-    def of(cls, state: torch.Tensor, numpy: Any, python: Any) -> GeneratorStates:
+    def of(cls, state: Tensor, numpy: Any, python: Any) -> GeneratorStates:
         """Return the states, torch's given as torch gives it."""
         return cls(state.numpy().copy(), numpy, python)
 

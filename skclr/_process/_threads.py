@@ -27,18 +27,17 @@ def one_thread() -> Iterator[None]:
     with process_lock:
         outer, n_threads = _helpers, torch.get_num_threads()
         torch.set_num_threads(1)
+        helpers = _helpers = outer or _Helpers(n_threads - 1)
         try:
-            if outer is None:
-                _helpers = _Helpers(n_threads - 1)
             yield
         finally:
             if outer is None:
-                _helpers.close()
+                helpers.close()
             _helpers = outer
             torch.set_num_threads(n_threads)
 
 
-def side_by_side(function: Callable, items: Sequence) -> list:
+def side_by_side(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -> list[_Answer]:
     """Return ``[function(item) for item in items]``, computed by all threads of torch.
 
     Each call computes with one thread, and the answers come in the order of the items: no bit
@@ -55,9 +54,10 @@ class _Helpers:
 
     def __init__(self, n_helpers: int):
         self._n = n_helpers
-        self._threads = []
+        self._threads: list[threading.Thread] = []
         # the fastest way to hand something to a thread: it is done twice for each batch
-        self._tasks, self._outcomes = SimpleQueue(), SimpleQueue()
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def map(self, function, items):
         n_helping = min(self._n, len(items) - 1)

@@ -33,7 +33,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     """
 
     # skorch sets these in __init__, where scikit-learn wants nothing but the parameters
-    history_: History | None = None
+    history_: Any = None  # a History, once the net is initialized
     initialized_ = False
     virtual_params_: dict = {}
     # parameters of skorch's that have another form here

@@ -20,8 +20,8 @@ from skclr._history import batch_frame, epoch_frame
 from skclr._process import draw_seed, one_thread, watched_interrupts
 from skclr._training._engine import PiecewiseNet
 from skclr._training._network import INFERENCE_BATCH_SIZE, NO_COMPILER, is_lack_of_compiler
-from skclr._training._state import Boundaries, PredictionState, Snapshot
-from skclr.batches import ImageDataset, check_labelled_images, encode, is_encoded
+from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
+from skclr.batches import ImageDataset, check_classes, check_labelled_images, encode, is_encoded
 
 
 class _Split(NamedTuple):
@@ -186,15 +186,17 @@ class ImageClassifier(PiecewiseNet):
     def _train(self, X, y, X_val, y_val, *, new, all_classes=None):
         self._check_parameters()
         self.check_training_readiness()
-        known = None if new else self._prediction
-        name = type(self).__name__
-        images, labels, shape = check_labelled_images(X, y, known and known.input_shape, name)
-        classes = self._checked_classes(labels, all_classes, known)
+        name, known = type(self).__name__, None if new else self._prediction
+        seen, classes = (None, None) if known is None else (known.input_shape, known.classes)
+        images, labels, shape = check_labelled_images(X, y, seen, name)
+        classes = check_classes(labels, all_classes, classes, name)
         targets = encode(labels, classes, "y")
         valid = self._checked_validation(X_val, y_val, shape, classes)
         new = new or (known is None and self._is_of_other_data(PredictionState(classes, shape)))
         with self._own_generators(new=new):
-            train = ImageDataset(images, targets, classes)
+            if new:
+                self._training = TrainingState()
+            train: Dataset = ImageDataset(images, targets, classes)
             indices = None
             if self.validation_fraction is not None:
                 indices, held_out = self._split_indices(targets, new=new)
@@ -215,23 +217,6 @@ class ImageClassifier(PiecewiseNet):
             )
             self._run(_Split(train, valid))
         return self
-
-    def _checked_classes(self, labels, given, known):
-        """Return all classes, those of the first call where there was one."""
-        if known is not None:
-            if given is not None and not np.array_equal(np.unique(given), known.classes):
-                raise ValueError(
-                    f"classes={np.unique(given).tolist()} are not those of the first call, "
-                    f"{known.classes.tolist()}."
-                )
-            return known.classes
-        classes = np.unique(labels if given is None else given)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least two classes, and y has 1 class: "
-                f"{classes.tolist()}."
-            )
-        return classes
 
     def _checked_validation(self, X_val, y_val, shape, classes):
         if X_val is None and y_val is None:

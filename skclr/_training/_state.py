@@ -118,7 +118,7 @@ class Snapshot:
         self._states = [
             (part, copy.deepcopy(part.state_dict()))
             for part in parts.values()
-            if hasattr(part, "state_dict")
+            if part is not None and hasattr(part, "state_dict")
         ]
 
     def n_updates_since(self) -> int:

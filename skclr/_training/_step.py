@@ -111,20 +111,24 @@ class TrainingStep:
     def _loss(self, piece):
         images = self.network.prepare(piece.images)
         if self.augmentation is not None:
-            images = self._augmented(images, piece.generator)
+            images = augmented(self.augmentation, images, piece.generator)
         answer = self.network.answer(images)
         return self.loss(answer, piece.targets, images), answer
 
-    def _augmented(self, images, generator):
-        given = {} if generator is None else {"generator": generator}
-        augmented = self.augmentation(images, **given)
-        if not isinstance(augmented, torch.Tensor):
-            got = type(augmented).__name__
-        elif augmented.shape != images.shape or augmented.dtype != images.dtype:
-            got = f"{augmented.dtype} of shape {tuple(augmented.shape)}"
-        else:
-            return augmented
-        raise ValueError(
-            f"augmentation must return a tensor like the one it was given, {images.dtype} of shape "
-            f"{tuple(images.shape)}, got {got}."
-        )
+
+def augmented(
+    augmentation: Callable, images: torch.Tensor, generator: torch.Generator | None
+) -> torch.Tensor:
+    """Return augmented images, or raise ValueError unless they are like those that went in."""
+    given = {} if generator is None else {"generator": generator}
+    changed = augmentation(images, **given)
+    if not isinstance(changed, torch.Tensor):
+        got = type(changed).__name__
+    elif changed.shape != images.shape or changed.dtype != images.dtype:
+        got = f"{changed.dtype} of shape {tuple(changed.shape)}"
+    else:
+        return changed
+    raise ValueError(
+        f"augmentation must return a tensor like the one it was given, {images.dtype} of shape "
+        f"{tuple(images.shape)}, got {got}."
+    )

@@ -8,6 +8,7 @@ from skclr.batches._arrays import channels_first as channels_first
 from skclr.batches._arrays import from_torch as from_torch
 from skclr.batches._dataset import ImageDataset
 from skclr.batches._inputs import InputShape as InputShape
+from skclr.batches._inputs import check_classes as check_classes
 from skclr.batches._inputs import check_images as check_images
 from skclr.batches._inputs import check_labelled_images as check_labelled_images
 from skclr.batches._inputs import encode as encode

@@ -100,6 +100,37 @@ def check_labelled_images(
     return images, y, seen._replace(feature_names=feature_names)
 
 
+def check_classes(
+    labels: np.ndarray, given: Any, known: np.ndarray | None, name: str
+) -> np.ndarray:
+    """Return all classes, sorted, or raise ValueError.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        The labels of a call.
+    given : array-like or None
+        All labels that can occur, where the call told them.
+    known : ndarray of shape (n_classes,) or None
+        Those of the first call, which a later one cannot change.
+    name : str
+        The estimator's name, for messages.
+    """
+    if known is not None:
+        if given is not None and not np.array_equal(np.unique(given), known):
+            raise ValueError(
+                f"classes={np.unique(given).tolist()} are not those of the first call, "
+                f"{known.tolist()}."
+            )
+        return known
+    classes = np.unique(labels if given is None else given)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs at least two classes, and y has 1 class: {classes.tolist()}."
+        )
+    return classes
+
+
 def encode(labels: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
     """Return the index of each label among the sorted classes, or raise ValueError."""
     unknown = np.setdiff1d(labels, classes)

@@ -16,7 +16,7 @@ from skclr.range_test import LRRangeResult, lr_range_test
 AUTO = "auto"
 
 
-def check_boundaries(base_lr: float | None, max_lr: float | None) -> None:
+def check_boundaries(base_lr: Any, max_lr: Any) -> None:
     """Raise ValueError unless the lower boundary is below the upper one."""
     if base_lr is None or max_lr is None or base_lr >= max_lr:
         raise ValueError(
@@ -37,6 +37,8 @@ def measure_range(estimator: Any, train: Dataset, needed: Collection[str]) -> LR
         The names of the boundaries that have to be found.
     """
     images, labels = opened(train)
+    if labels is None:
+        raise ValueError("A range test needs labels, and the training data have none.")
     with isolated_generators(device=estimator.device):  # the weights to come are those without it
         seed = draw_seed()
     with warnings.catch_warnings(record=True) as caught:

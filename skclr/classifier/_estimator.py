@@ -42,7 +42,7 @@ from skclr.range_test import LRRangeResult
 
 _NOT_LOADED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError,
                pickle.UnpicklingError, SafetensorError)  # fmt: skip
-_FUSES_ON_CPU = TorchVersion(torch.__version__) >= (2, 4)
+_FUSES_ON_CPU = TorchVersion(torch.__version__) >= TorchVersion("2.4")
 
 
 class CLRLeNetClassifier(ImageClassifier):
@@ -250,7 +250,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.use_caching = use_caching
         self.torch_load_kwargs = torch_load_kwargs
         check_names(kwargs, self.prefixes_, type(self).__name__, TypeError)
-        vars(self).update(kwargs)
+        self.__dict__.update(kwargs)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(upgraded(state))
@@ -304,7 +304,7 @@ class CLRLeNetClassifier(ImageClassifier):
             if self.initialized_ and applied:
                 with self._own_generators():
                     super().set_params(**applied)
-            vars(self).update(params)
+            self.__dict__.update(params)
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -437,7 +437,7 @@ class CLRLeNetClassifier(ImageClassifier):
         if measure and AUTO in given.values() and not callable(self.schedule):
             measured = {name for name in needed if given[name] == AUTO}
             lr_range = measure_range(self, train, measured)
-        settled = {
+        settled: dict[str, Any] = {
             name: getattr(lr_range, name, None) if value == AUTO else value
             for name, value in given.items()
         }
@@ -534,7 +534,7 @@ class CLRLeNetClassifier(ImageClassifier):
             from safetensors.torch import save
 
             state = {k: v.contiguous() for k, v in self.module_.state_dict().items()}
-            data = save(state, metadata=header_of(self._prediction, self._training))
+            data = save(state, metadata=header_of(self._fitted("model"), self._training))
             if hasattr(f_params, "write"):
                 f_params.write(data)
             else:

@@ -133,7 +133,7 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
         old.pop(name, None)
     shape = InputShape(
         old.pop("n_features_in_", 0),
-        tuple(old.pop("image_shape_", ())),  # type: ignore[arg-type]
+        tuple(old.pop("image_shape_", ())),
         old.pop("feature_names_in_", None),
     )
     mean, std = old.pop("pixel_mean_", None), old.pop("pixel_std_", None)
