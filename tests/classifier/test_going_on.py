@@ -301,7 +301,7 @@ def test_held_out_samples_have_no_part_in_the_measurement(fashion, monkeypatch):
         seen.append(len(X))
         return lr_range_test(estimator, X, y, **kwargs)
 
-    monkeypatch.setattr("skclr.range_test.lr_range_test", spied)
+    monkeypatch.setattr("skclr.classifier._boundaries.lr_range_test", spied)
     lenet(max_lr="auto", validation_fraction=0.25).fit(*fashion)
     assert seen == [300]
 
