@@ -8,7 +8,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
@@ -31,15 +33,17 @@ class Ticker(Callback):
         self.per_epoch = per_epoch
         self.per_training = per_training
 
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Tick."""
         self._tick(self.per_epoch)
 
-    def on_train_end(self, net, X=None, y=None, **kwargs):
+    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Tick."""
         self._tick(self.per_training)
 
-    def _tick(self, amount):
+    def _tick(self, amount: float) -> None:
         if self.path is None or not amount:
             return
         try:
@@ -72,6 +76,8 @@ class Progress:
 
     def look(self) -> None:
         """Move the bar to where the trainings are."""
+        if self._bar is None or self._path is None:
+            return
         with self._lock, open(self._path) as file:
             file.seek(self._read)
             lines = file.read()
@@ -95,7 +101,7 @@ def progress(total: float, unit: str = "epochs", *, show: bool = True) -> Iterat
     with tqdm(total=total, bar_format=shape, mininterval=pause) as bar:
         shown = Progress(bar, path)
 
-        def watch():
+        def watch() -> None:
             while not done.wait(_SECONDS_BETWEEN_LOOKS):
                 shown.look()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -128,14 +128,16 @@ class RandomShiftFlip:
             shifted = torch.lerp(shifted[..., :-1], shifted[..., 1:], weight)
         return shifted
 
-    def _draw(self, n, device, generator):
+    def _draw(
+        self, n: int, device: torch.device, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the shifts down and to the right, in [-1, 1), and which images are flipped."""
         drawn_on = device if generator is None else generator.device
         uniform = torch.rand(3, n, generator=generator, device=drawn_on, dtype=torch.float64)
         down, right, coin = uniform.to(device)
         return 2 * down - 1, 2 * right - 1, (coin < 0.5) & bool(self.flip)
 
-    def _look_up(self, size, shift):
+    def _look_up(self, size: int, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Return which pixels to take along an axis, and the weight of each one's successor."""
         blend = self.interpolation == "bilinear"
         whole = (-shift).floor() if blend else (-shift).round()
@@ -143,7 +145,7 @@ class RandomShiftFlip:
         return pixels.clamp_(0, size - 1), -shift - whole
 
 
-def _check_batch(images):
+def _check_batch(images: Any) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         given = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"images must be a tensor of floating dtype, got {given}.")

@@ -14,6 +14,7 @@ import functools
 import itertools
 from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +119,8 @@ class LeNet5(nn.Module):
         """
         for layer in (self.conv1, self.conv2, self.fc1, self.fc2, self.fc3):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits.
@@ -153,7 +155,7 @@ class LeNet5(nn.Module):
         features = self.activation(self.fc2(features))
         return self.fc3(features)
 
-    def _is_fast(self, images):
+    def _is_fast(self, images: Tensor) -> bool:
         return (
             not torch.compiler.is_compiling()
             and type(self.activation) is nn.Tanh
@@ -170,7 +172,7 @@ class LeNet5(nn.Module):
 # train side by side don't wait for each other there.
 
 
-def _pooled_by_phases(images, weight, bias):
+def _pooled_by_phases(images: Tensor, weight: Tensor, bias: Any) -> Tensor:
     """Convolve with stride 2, so that the four numbers of a mean lie in four maps.
 
     Their kernels are the given one, moved by none or one pixel each way in a frame of zeros. Sums
@@ -188,7 +190,7 @@ def _pooled_by_phases(images, weight, bias):
     return torch.add(minus_one, sigmoids.unflatten(1, (n_maps, 4)).sum(2), alpha=0.5)
 
 
-def _pooled_by_product(maps, weight, bias):
+def _pooled_by_product(maps: Tensor, weight: Tensor, bias: Any) -> Tensor:
     """Convolve maps of 14x14, and take the means by a matrix product, good for so few pixels."""
     _, means, _, minus_one = _constants(weight.dtype)
     sigmoids = F.conv2d(maps, weight + weight, bias + bias).sigmoid_()
@@ -198,7 +200,7 @@ def _pooled_by_product(maps, weight, bias):
 
 @functools.cache
 @torch.inference_mode(False)  # made once, wherever that is, and trained with later
-def _constants(dtype):
+def _constants(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the moves of 5x5 in 6x6 pixels, times 2; the half sums of 10x10 pixels; 2s; -1."""
     moves = torch.zeros(2, 2, 6, 6, 5, 5, dtype=dtype, device="cpu")
     for down, right, row, column in itertools.product(range(2), range(2), range(5), range(5)):
@@ -210,7 +212,7 @@ def _constants(dtype):
     return moves.reshape(4 * 36, 25), means.reshape(100, 25), 2 * one.repeat(4), -one
 
 
-def _is_plain(layer):
+def _is_plain(layer: nn.Module) -> bool:
     """Tell whether a layer is a convolution of 5x5 with a bias, and does no more than that."""
     return (
         type(layer) is nn.Conv2d
@@ -226,7 +228,7 @@ def _is_plain(layer):
     )
 
 
-def _make_activation(activation):
+def _make_activation(activation: Any) -> nn.Module:
     module = (
         activation() if callable(activation) and not isinstance(activation, nn.Module) else None
     )
@@ -238,6 +240,6 @@ def _make_activation(activation):
     return module
 
 
-def _check_positive_integer(name, value):
-    if not (isinstance(value, Integral) and value > 0):
+def _check_positive_integer(name: str, value: Any) -> None:
+    if not (isinstance(value, Integral) and int(value) > 0):
         raise ValueError(f"{name} must be an integer greater than 0, got {value!r}.")

@@ -124,18 +124,18 @@ def cyclical(
         raise ValueError(f"scale_fn must be a callable or None, got {scale_fn!r}.")
     if scale_mode not in ("cycle", "iterations"):
         raise ValueError(f"scale_mode must be 'cycle' or 'iterations', got {scale_mode!r}.")
-    t = _check_progress(t)
+    iterations = _check_progress(t)
 
     cycle_length = float(step_size) + float(step_size_down)
     peak = step_size / cycle_length
     # Written with torch's sums in torch's order: rounding decides which cycle its first and last
     # iterations belong to.
-    cycle = np.floor(1 + t / cycle_length)
-    position = 1.0 + t / cycle_length - cycle
+    cycle = np.floor(1 + iterations / cycle_length)
+    position = 1.0 + iterations / cycle_length - cycle
     triangle = np.where(position <= peak, position / peak, (position - 1) / (peak - 1))
     amplitude = (max_lr - base_lr) * triangle
     if scale_fn is not None:
-        amplitude = amplitude * scale_fn(cycle if scale_mode == "cycle" else t)
+        amplitude = amplitude * scale_fn(cycle if scale_mode == "cycle" else iterations)
     return _as_given(base_lr + amplitude)
 
 
@@ -425,7 +425,7 @@ def one_cycle(
     _check_positive("final_div_factor", final_div_factor)
     if anneal_strategy not in ("cos", "linear"):
         raise ValueError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}.")
-    t = np.minimum(_check_progress(t), total_steps - 1)
+    iterations = np.minimum(_check_progress(t), total_steps - 1)
 
     first_lr = max_lr / div_factor
     last_lr = first_lr / final_div_factor
@@ -439,14 +439,16 @@ def one_cycle(
 
     starts = [0.0, *ends[:-1]]
     phases = [
-        _anneal(t, start, end, a, b, anneal_strategy)
+        _anneal(iterations, start, end, a, b, anneal_strategy)
         for start, end, a, b in zip(starts, ends, rates[:-1], rates[1:], strict=True)
     ]
-    lr = np.select([t <= end for end in ends[:-1]], phases[:-1], default=phases[-1])
+    lr = np.select([iterations <= end for end in ends[:-1]], phases[:-1], default=phases[-1])
     return _as_given(lr)
 
 
-def _anneal(t, start, end, a, b, anneal_strategy):
+def _anneal(
+    t: np.ndarray, start: float, end: float, a: float, b: float, anneal_strategy: str
+) -> np.ndarray:
     """Move from rate `a` at iteration `start` to rate `b` at iteration `end`."""
     progress = (t - start) / (end - start) if end != start else np.ones_like(t)
     if anneal_strategy == "linear":
@@ -577,39 +579,43 @@ def batch_doubling(
         )
     _check_positive("step_size", step_size)
     _check_factor(factor)
-    t = _check_progress(t)
+    epochs = _check_progress(t)
 
     factor = min(factor, 2 * max_batch_size)  # Reaches the limit at once, and can't overflow.
     max_batch_size = min(max_batch_size, 2**62)
     batch_size = min(batch_size, max_batch_size)
     enough = math.ceil(math.log(max_batch_size / batch_size) / math.log(factor)) + 1
-    doublings, which = np.unique(np.minimum(np.floor(t / step_size), enough), return_inverse=True)
-    sizes = [min(max_batch_size, batch_size * factor ** int(k)) for k in doublings]
+    doublings = np.minimum(np.floor(epochs / step_size), enough)
+    distinct, which = np.unique(doublings, return_inverse=True)
+    exact = [min(max_batch_size, batch_size * factor ** int(k)) for k in distinct]
     # The inner rounding keeps 100 * 1.15 from being 114.
-    sizes = np.array([math.floor(round(size, 6)) for size in sizes], dtype=np.int64)
-    return _as_given(sizes[which].reshape(t.shape))
+    sizes = np.array([math.floor(round(size, 6)) for size in exact], dtype=np.int64)
+    return _as_given(sizes[which].reshape(epochs.shape))
 
 
-def _check_progress(t):
-    t = np.asarray(t, dtype=float)
-    outside = t[~(np.isfinite(t) & (t >= 0))]
+def _check_progress(t: ArrayLike) -> np.ndarray:
+    progress = np.asarray(t, dtype=float)
+    outside = progress[~(np.isfinite(progress) & (progress >= 0))]
     if outside.size:
         raise ValueError(f"t must be finite and 0 or more, got {outside.flat[0]!s}.")
-    return t
+    return progress
 
 
-def _as_given(values):
+def _as_given(values: np.ndarray) -> Any:
     """Return a Python number for a scalar, and arrays as they are."""
     return values.item() if np.ndim(values) == 0 else values
 
 
-def _is_finite_real(value):
+def _is_finite_real(value: Any) -> bool:
     if isinstance(value, np.number):  # it would take the limit to its own, smaller range
         return isinstance(value, Real) and bool(np.isfinite(value))
-    return isinstance(value, Real) and abs(value) <= sys.float_info.max
+    if not isinstance(value, Real):
+        return False
+    magnitude: Any = abs(value)
+    return bool(magnitude <= sys.float_info.max)
 
 
-def _check_boundaries(base_lr, max_lr):
+def _check_boundaries(base_lr: Any, max_lr: Any) -> None:
     if not (_is_finite_real(base_lr) and base_lr >= 0):
         raise ValueError(f"base_lr must be a finite number, 0 or more, got {base_lr!r}.")
     _check_positive("max_lr", max_lr)
@@ -619,16 +625,16 @@ def _check_boundaries(base_lr, max_lr):
         )
 
 
-def _check_positive(name, value):
+def _check_positive(name: str, value: Any) -> None:
     if not (_is_finite_real(value) and value > 0):
         raise ValueError(f"{name} must be a finite number greater than 0, got {value!r}.")
 
 
-def _check_positive_integer(name, value):
-    if not (isinstance(value, Integral) and value > 0):
+def _check_positive_integer(name: str, value: Any) -> None:
+    if not (isinstance(value, Integral) and int(value) > 0):
         raise ValueError(f"{name} must be an integer greater than 0, got {value!r}.")
 
 
-def _check_factor(factor):
+def _check_factor(factor: Any) -> None:
     if not (_is_finite_real(factor) and factor > 1):
         raise ValueError(f"factor must be a finite number greater than 1, got {factor!r}.")

@@ -1,0 +1,35 @@
+"""Learning-rate and batch-size schedules as callbacks for any skorch net.
+
+Every callback here works on a plain :class:`skorch.NeuralNetClassifier` with its stock
+``DataLoader`` as well as on :class:`skclr.CLRLeNetClassifier`, and writes what it does to
+``net.history``.
+"""
+
+from skclr.callbacks._accuracy import BatchAccuracy
+from skclr.callbacks._batch_doubling import BatchDoubling, _GrowingIterator
+from skclr.callbacks._cyclic import CyclicLR
+from skclr.callbacks._halving import LRHalving
+from skclr.callbacks._lr_schedule import LRSchedule
+from skclr.callbacks._lr_schedule import constant_lr as constant_lr
+from skclr.callbacks._noise_scale import GradientNoiseScale
+from skclr.callbacks._one_cycle import OneCycleLR
+from skclr.callbacks._range_test import LRRangeTest
+from skclr.callbacks._stop import StopTraining
+
+__all__ = [
+    "BatchAccuracy",
+    "BatchDoubling",
+    "CyclicLR",
+    "GradientNoiseScale",
+    "LRHalving",
+    "LRRangeTest",
+    "LRSchedule",
+    "OneCycleLR",
+    "StopTraining",
+]
+
+for name in __all__:
+    globals()[name].__module__ = __name__
+for pickled in (_GrowingIterator, constant_lr):  # pickles know them, too, by this address
+    pickled.__module__ = __name__
+del name, pickled

@@ -1,0 +1,83 @@
+"""Accuracy, counted batch by batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+
+
+class BatchAccuracy(Callback):
+    """Count the right answers batch by batch, and record their share for each epoch.
+
+    Unlike an accuracy from :class:`skorch.callbacks.EpochScoring` it keeps no predictions and no
+    targets until the epoch's end, and works on class indices, whatever the labels are.
+
+    Parameters
+    ----------
+    name : str, default="valid_acc"
+        The name in ``net.history``, one value an epoch. Whether it is the best so far stands
+        beside it, as in skorch, as ``valid_acc_best``.
+    on_train : bool, default=False
+        Whether the batches of training are counted (as the network was when it saw them) instead
+        of those of validation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch import nn
+    >>> from skclr.callbacks import BatchAccuracy
+    >>> X = np.random.RandomState(0).randn(60, 4).astype("float32")
+    >>> y = (X[:, 0] > 0).astype("int64")
+    >>> net = NeuralNetClassifier(
+    ...     nn.Linear, module__in_features=4, module__out_features=2,
+    ...     criterion=nn.CrossEntropyLoss, max_epochs=5, train_split=None,
+    ...     callbacks=[BatchAccuracy("train_acc", on_train=True)], verbose=0)
+    >>> len(net.fit(X, y).history[:, "train_acc"])
+    5
+    """
+
+    def __init__(self, name: str = "valid_acc", on_train: bool = False) -> None:
+        self.name = name
+        self.on_train = on_train
+
+    def initialize(self) -> BatchAccuracy:
+        """Forget the best of an earlier training."""
+        self.best_ = -math.inf
+        return self
+
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Begin to count."""
+        self.right_ = self.seen_ = 0
+
+    def on_batch_end(
+        self,
+        net: NeuralNet,
+        batch: Any = None,
+        training: bool | None = None,
+        y_pred: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Count a batch."""
+        if training != self.on_train:
+            return
+        scores = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        targets = batch[1]
+        self.right_ += (scores.detach().argmax(1) == targets.to(scores.device)).sum().item()
+        self.seen_ += len(targets)
+
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Record the share of right answers."""
+        if not self.seen_:
+            return
+        share = self.right_ / self.seen_
+        net.history.record(self.name, share)
+        net.history.record(f"{self.name}_best", share > self.best_)
+        self.best_ = max(self.best_, share)
