@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -249,12 +251,6 @@ def parts_of_an_epoch(X, y, batch_size=64):
         return call
 
     class Timed(CLRLeNetClassifier):
-        def _prepared(self, images):
-            return prepare(self, images)
-
-        def _answered(self, images):
-            return forward(self, images)
-
         def notify(self, method_name, **kwargs):
             return notify(self, method_name, **kwargs)
 
@@ -263,21 +259,26 @@ def parts_of_an_epoch(X, y, batch_size=64):
             timed("optimizer", self.optimizer_.step)()
             return loss
 
-    prepare = timed("data", CLRLeNetClassifier._prepared)
-    forward = timed("forward", CLRLeNetClassifier._answered)
     notify = timed("callbacks and history", CLRLeNetClassifier.notify)
     fetch = timed("data", lambda self, index, own: own(self, index))
 
+    from skclr._training import Network
     from skclr.batches import BatchIterator
 
     class TimedIterator(BatchIterator):
         def _fetch(self, index):
             return fetch(self, index, BatchIterator._fetch)
 
-    n_threads, grad = torch.get_num_threads(), torch.autograd.grad
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.autograd.grad = timed("backward", grad)
-    try:
+    with ExitStack() as parts:
+        for owner, name, part in (
+            (Network, "prepare", "data"),
+            (Network, "answer", "forward"),
+            (torch.autograd, "grad", "backward"),
+        ):
+            parts.enter_context(mock.patch.object(owner, name, timed(part, getattr(owner, name))))
+        parts.callback(torch.set_num_threads, n_threads)
         clf = Timed(
             schedule="constant", max_lr=0.01, max_epochs=2, random_state=0,
             batch_size=batch_size, iterator_train=TimedIterator,
@@ -285,9 +286,6 @@ def parts_of_an_epoch(X, y, batch_size=64):
         clf.fit(X[:1000], y[:1000])
         spent.clear()
         clf.set_params(max_epochs=1).fit(X, y)
-    finally:
-        torch.autograd.grad = grad
-        torch.set_num_threads(n_threads)
     whole = clf.history_[-1, "dur"]
     return spent | {"the rest of skorch and of our own": whole - sum(spent.values())}
 

@@ -2,12 +2,13 @@
 
 from skclr._training._clones import check_net, fit_clone, fit_passing_on_interrupts
 from skclr._training._net import ImageClassifier
-from skclr._training._network import parameter_names
+from skclr._training._network import Network, parameter_names
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 
 __all__ = [
     "Boundaries",
     "ImageClassifier",
+    "Network",
     "PredictionState",
     "Snapshot",
     "TrainingState",
