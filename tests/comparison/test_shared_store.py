@@ -1,24 +1,15 @@
-"""The store of a comparison that other processes write to, and one that an older release wrote."""
+"""The store of a comparison, when other processes write to it."""
 
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import pandas as pd
 import pytest
 from comparisons import plain
 from filelock import FileLock
 from skorch.callbacks import Callback
 
-from skclr import (
-    CLRLeNetClassifier,
-    GradientNoiseScale,
-    ScheduleComparison,
-    compare_schedules,
-)
-from skclr.augmentation import RandomShiftFlip
+from skclr import ScheduleComparison, compare_schedules
 
 N_WRITERS, N_RUNS = 2, 40
 WRITER = """
@@ -107,26 +98,3 @@ def test_runs_that_another_process_wrote_meanwhile_are_kept(table_split, tmp_pat
     Beside.meanwhile = lambda: compared(seeds=[0, 1])
     compared(seeds=[0, 1])
     assert len(ScheduleComparison.from_csv(store).runs) == 4
-
-
-def test_a_comparison_goes_on_from_the_store_of_an_older_release(split, tmp_path):
-    for name in ("older.csv", "older-epochs.csv"):
-        shutil.copy(Path(__file__).parent / "stores" / name, tmp_path)
-    store = tmp_path / "older.csv"
-    kept = ScheduleComparison.from_csv(store)
-    alike = {"max_lr": 0.05, "batch_size": 20, "step_size": 1, "max_epochs": 1}
-    candidates = {
-        "halving": CLRLeNetClassifier(schedule="lr_halving", **alike),
-        "augmented": CLRLeNetClassifier(
-            schedule="exp_range",
-            base_lr=0.001,
-            augmentation=RandomShiftFlip(),
-            callbacks=[GradientNoiseScale(10, 4)],
-            **alike,
-        ),
-    }
-    compared = compare_schedules(candidates, *split, seeds=2, store=store)
-    assert (compared.runs["status"] == "ok").all()
-    pd.testing.assert_frame_equal(compared.runs[:2], kept.runs)  # seconds too
-    pd.testing.assert_frame_equal(compared.history[:2], kept.history)
-    assert compared.runs["seed"].tolist() == [0, 0, 1, 1]
