@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import skorch
+import torch
 from sklearn.utils import check_random_state
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
 from skorch.history import History
+from torch import nn
+from torch.utils.data import Dataset
 
 from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
-from skclr._training._network import INFERENCE_BATCH_SIZE, Network, parameter_names
+from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
 from skclr.batches import ImageDataset, check_images, encode, is_encoded
@@ -97,11 +100,11 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             )
         return self._prediction
 
-    def check_is_fitted(self, attributes=None, *args, **kwargs):
+    def check_is_fitted(self, attributes: Any = None, *args: Any, **kwargs: Any) -> None:
         """Raise NotFittedError unless the net has been fitted."""
         super().check_is_fitted(attributes or ["module_", "classes_"], *args, **kwargs)
 
-    def get_params_for(self, prefix: str) -> dict:
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Collect the parameters of a part of the net, those from the data included."""
         kwargs = super().get_params_for(prefix)
         if prefix == "module" and self._prediction is not None:
@@ -114,19 +117,19 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             kwargs = {"batch_size": INFERENCE_BATCH_SIZE} | kwargs
         return kwargs
 
-    def initialized_instance(self, instance_or_cls, kwargs):
+    def initialized_instance(self, instance_or_cls: Any, kwargs: dict[str, Any]) -> Any:
         """Build a part of the net; an instance that was given is copied, and stays as it is."""
         built = super().initialized_instance(instance_or_cls, kwargs)
         return copy.deepcopy(built) if built is instance_or_cls else built
 
-    def torch_compile(self, module, name):
+    def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
         """Compile the network in place, for batches of any size; it keeps its type and its keys."""
         if self.compile and not name.startswith("criterion"):
             module.compile(**self.get_params_for("compile"))
             self._answering = None
         return module
 
-    def initialize_history(self):
+    def initialize_history(self) -> PiecewiseNet:
         """Begin a new history, and leave the old one to whoever still has it."""
         self.history_ = History()
         return self
@@ -161,7 +164,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         else:
             yield from super()._yield_callbacks()
 
-    def notify(self, method_name, **cb_kwargs):
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; after each batch of training, look whether its loss is finite."""
         super().notify(method_name, **cb_kwargs)
         if method_name == "on_batch_end" and cb_kwargs["training"]:
@@ -174,7 +177,9 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
                 "the last, smaller batch is dropped."
             )
 
-    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Begin an epoch in the history, with its batch size."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         self._step = None  # callbacks may have changed the network
@@ -187,14 +192,14 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             epoch["epoch"], count_updates(self.history_) - 1, last_lr(epoch), loss
         )
 
-    def check_data(self, X, y=None):
+    def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: the data have been checked before the net was built."""
 
-    def get_split_datasets(self, X, y=None, **fit_params):
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple:
         """Return training and validation data, split before."""
         return X.train, X.valid
 
-    def get_dataset(self, X, y=None):
+    def get_dataset(self, X: Any, y: Any = None) -> Dataset:
         """Return images, checked against those of `fit`, as a data set."""
         if is_encoded(X):
             return X
@@ -211,7 +216,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             known = self._answering = Network(self.module_, state, self.device)
         return known
 
-    def train_step_single(self, batch, **fit_params):
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         if self._step is None:
             self._step = self._new_step()
@@ -232,6 +237,6 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def _training_loss(self, answer, targets, images):
         return self.get_loss(answer, targets, X=images, training=True)
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: torch.Tensor, **fit_params: Any) -> Answer:
         """Return the network's answer to a batch of images as they came in."""
         return self._network.infer(x)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
+import safetensors
 import torch
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import validate_parameter_constraints
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torch.torch_version import TorchVersion
 from torch.utils.data import Dataset
@@ -35,13 +36,15 @@ from skclr.classifier._parameters import (
     check_device,
     check_names,
 )
-from skclr.classifier._saving import header_of, read_header, upgraded
+from skclr.classifier._saving import check_weights, from_safetensors, to_safetensors, upgraded
 from skclr.classifier._schedule import needed_boundaries, schedule_callbacks
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult
 
+File: TypeAlias = "str | os.PathLike | IO[bytes]"
+
 _NOT_LOADED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError,
-               pickle.UnpicklingError, SafetensorError)  # fmt: skip
+               pickle.UnpicklingError, safetensors.SafetensorError)  # fmt: skip
 _FUSES_ON_CPU = TorchVersion(torch.__version__) >= TorchVersion("2.4")
 
 
@@ -470,7 +473,9 @@ class CLRLeNetClassifier(ImageClassifier):
         )
         return [*schedule, *own]
 
-    def get_params_for_optimizer(self, prefix, named_parameters):
+    def get_params_for_optimizer(
+        self, prefix: str, named_parameters: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """Collect the parameters of the optimizer, `momentum` and `weight_decay` included."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
         on_cpu = torch.device(self.device or "cpu").type == "cpu"
@@ -484,13 +489,13 @@ class CLRLeNetClassifier(ImageClassifier):
 
     def save_params(
         self,
-        f_params=None,
-        f_optimizer=None,
-        f_criterion=None,
-        f_history=None,
-        use_safetensors=False,
-        **kwargs,
-    ):
+        f_params: File | None = None,
+        f_optimizer: File | None = None,
+        f_criterion: File | None = None,
+        f_history: File | None = None,
+        use_safetensors: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Save weights, optimizer, criterion or history to files, as skorch does.
 
         With ``use_safetensors=True`` the file of `f_params` also holds, as text, what else a
@@ -528,13 +533,12 @@ class CLRLeNetClassifier(ImageClassifier):
         >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
         True
         """
+        if f_params is None:  # by this name skorch's Checkpoint calls it
+            f_params = kwargs.pop("f_module", None)
         if f_params is not None:
             self.check_is_fitted()
         if f_params is not None and use_safetensors:
-            from safetensors.torch import save
-
-            state = {k: v.contiguous() for k, v in self.module_.state_dict().items()}
-            data = save(state, metadata=header_of(self._fitted("model"), self._training))
+            data = to_safetensors(self._fitted("model"), self._training, self.module_.state_dict())
             if hasattr(f_params, "write"):
                 f_params.write(data)
             else:
@@ -551,16 +555,23 @@ class CLRLeNetClassifier(ImageClassifier):
         if given:
             super().save_params(use_safetensors=use_safetensors, **given)
 
+    def _weightless_module(self):
+        """Return the network that would be built, without memory for its weights."""
+        if isinstance(self.module, nn.Module):
+            return self.module
+        with torch.device("meta"):
+            return self.module(**self.get_params_for("module"))
+
     def load_params(
         self,
-        f_params=None,
-        f_optimizer=None,
-        f_criterion=None,
-        f_history=None,
-        checkpoint=None,
-        use_safetensors=False,
-        **kwargs,
-    ):
+        f_params: File | None = None,
+        f_optimizer: File | None = None,
+        f_criterion: File | None = None,
+        f_history: File | None = None,
+        checkpoint: Checkpoint | None = None,
+        use_safetensors: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Load what `save_params` has saved.
 
         Parameters
@@ -586,10 +597,13 @@ class CLRLeNetClassifier(ImageClassifier):
         -----
         A call that fails leaves everything as it was.
         """
+        if f_params is None:
+            f_params = kwargs.pop("f_module", None)
         with self._whole_or_not_at_all(copied=True):
             if f_params is not None and use_safetensors:
                 data = f_params.read() if hasattr(f_params, "read") else Path(f_params).read_bytes()
-                self._prediction, self._training = read_header(data, f_params)
+                self._prediction, self._training, saved = from_safetensors(data, f_params)
+                check_weights(saved, self._weightless_module())
                 self.initialize()
                 f_params = io.BytesIO(data)
             given = {

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
 
 from skclr._process import GeneratorStates
 from skclr._training import Boundaries, PredictionState, TrainingState
 from skclr.batches import InputShape
 
 _ENTRY = "skclr"  # the name of ours in the header of a file of safetensors
+_NOT_OURS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError,
+             safetensors.SafetensorError)  # fmt: skip
 _LONGEST_HEADER = 100_000_000  # bytes, as in the format
 
 
-def header_of(prediction: PredictionState, training: TrainingState) -> dict[str, str]:
-    """Return as text what a prediction needs besides the weights, and what was held out."""
+def to_safetensors(
+    prediction: PredictionState, training: TrainingState, weights: Mapping[str, torch.Tensor]
+) -> bytes:
+    """Return a file of safetensors that holds weights and, as text, what else a prediction needs.
+
+    A digest of it all tells a file whose bytes have changed.
+    """
+    described = _described(prediction, training)
+    described["digest"] = _digest(described, weights)
+    state = {name: part.contiguous() for name, part in weights.items()}
+    return safetensors.torch.save(state, metadata={_ENTRY: json.dumps(described)})
+
+
+def _digest(described: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
+    others = {name: value for name, value in described.items() if name != "digest"}
+    found = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
+    for name in sorted(weights):
+        part = weights[name].detach().cpu().contiguous()
+        found.update(f"{name} {part.dtype} {tuple(part.shape)}".encode())
+        found.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _described(prediction: PredictionState, training: TrainingState) -> dict[str, Any]:
     classes = prediction.classes
     names = prediction.input_shape.feature_names
-    described = {
+    return {
         "classes": (classes.astype(str) if classes.dtype.kind in "mMS" else classes).tolist(),
         "classes_dtype": classes.dtype.str,
         "image_shape": list(prediction.input_shape.image_shape),
@@ -33,15 +61,16 @@ def header_of(prediction: PredictionState, training: TrainingState) -> dict[str,
         "pixel_mean": _listed(prediction.pixel_mean),
         "pixel_std": _listed(prediction.pixel_std),
     }
-    return {_ENTRY: json.dumps(described)}
 
 
 def _listed(array):
     return None if array is None else array.tolist()
 
 
-def read_header(data: bytes, file: Any) -> tuple[PredictionState, TrainingState]:
-    """Return what `header_of` wrote into a file of safetensors, or raise ValueError.
+def from_safetensors(
+    data: bytes, file: Any
+) -> tuple[PredictionState, TrainingState, dict[str, torch.Tensor]]:
+    """Return what `to_safetensors` wrote, or raise ValueError.
 
     Every value is checked: the file may come from anybody.
     """
@@ -50,11 +79,31 @@ def read_header(data: bytes, file: Any) -> tuple[PredictionState, TrainingState]
         if not 0 < length <= min(len(data) - 8, _LONGEST_HEADER):
             raise ValueError("its header is not whole")
         header = json.loads(data[8 : 8 + length])
-        return _checked(json.loads(header["__metadata__"][_ENTRY]))
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        described = json.loads(header["__metadata__"][_ENTRY])
+        weights = safetensors.torch.load(data)
+        if "digest" in described and described["digest"] != _digest(described, weights):
+            raise ValueError("its bytes have changed since it was written")
+        return *_checked(described), weights
+    except _NOT_OURS as error:
         raise ValueError(
             f"{file} is no file of CLRLeNetClassifier.save_params(use_safetensors=True): {error!r}."
         ) from None
+
+
+def check_weights(weights: Mapping[str, torch.Tensor], module: nn.Module) -> None:
+    """Raise ValueError unless these are the weights of a network, and no others.
+
+    The network need not have memory for its weights: a file that claims to be of a larger one than
+    it holds is refused before any is taken.
+    """
+    found = {name: part.shape for name, part in weights.items()}
+    needed = {name: part.shape for name, part in module.state_dict().items()}
+    if found != needed:
+        other = sorted(name for name in {*found, *needed} if found.get(name) != needed.get(name))
+        raise ValueError(
+            "What was to be loaded does not fit this net: the file and the network differ in "
+            f"{', '.join(other[:5])}."
+        )
 
 
 def _checked(described):
@@ -66,8 +115,11 @@ def _checked(described):
     ):
         raise ValueError(f"image_shape={image_shape}")
     n_features = described["n_features_in"]
-    if not (_is_count(n_features) and n_features <= math.prod(image_shape)):
+    if not _is_count(n_features):
         raise ValueError(f"n_features_in={n_features!r}")
+    side = math.isqrt(n_features - 1) + 1  # of the square that a row is padded to
+    if n_features != math.prod(image_shape) and image_shape != (1, side, side):
+        raise ValueError(f"image_shape={image_shape} and n_features_in={n_features}")
     names = described["feature_names_in"]
     if names and not (len(names) == n_features and all(isinstance(name, str) for name in names)):
         raise ValueError("feature_names_in")
