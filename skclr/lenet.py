@@ -10,19 +10,23 @@ References
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
+import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import is_tracing  # torch.jit.is_tracing, where a type checker finds it
 from torch.nn import functional as F
 
 __all__ = ["LeNet5"]
 
 IMAGE_SIZE = 32
+_FURTHER_ACTIVATIONS = ("activation2", "activation3", "activation4")
 
 
 class LeNet5(nn.Module):
@@ -50,15 +54,18 @@ class LeNet5(nn.Module):
         Channels of the images: 1 for gray, 3 for colour.
     n_classes : int, default=10
         Number of outputs.
-    activation : callable, default=torch.nn.Tanh
-        A class of module, or any callable without arguments that returns a module. One instance
-        serves all four layers.
+    activation : callable or torch.nn.Module, default=torch.nn.Tanh
+        A class of module, any callable without arguments that returns a module, or a module. Each
+        of the four layers has a copy of its own, ``activation``, ``activation2``, ``activation3``
+        and ``activation4``; one that has weights, such as :class:`torch.nn.PReLU`, serves all four
+        as ``activation``. What is assigned to ``activation`` later is used in all of them, too.
 
     Raises
     ------
     ValueError
-        If `in_channels` or `n_classes` is not a positive integer, or if `activation` does not
-        return a module; from ``forward``, if the images are not ``(n, in_channels, 32, 32)``.
+        If `in_channels` or `n_classes` is not a positive integer, or if `activation` is not and
+        does not return a module; from ``forward``, if the images are not
+        ``(n, in_channels, 32, 32)``.
 
     Notes
     -----
@@ -68,10 +75,11 @@ class LeNet5(nn.Module):
     Glorot uniform [2]_ and the biases at zero, which are also the defaults of Keras.
 
     With :class:`torch.nn.Tanh` on a CPU, a convolution and its pooling are computed together, in
-    plain differentiable operations, the same to float precision and faster; forward hooks on the
-    activation then see only the linear layers. Another activation, another device,
-    ``torch.compile``, which fuses by itself, and convolutions that were replaced, parametrized or
-    given hooks take the plain modules.
+    plain differentiable operations, the same to float precision and faster. Another activation,
+    another device, ``torch.compile``, which fuses by itself, ``torch.jit.trace`` and the exporters
+    to ONNX, and convolutions or activations that were replaced, parametrized or given hooks take
+    the plain modules. So every hook is called, and those who look into networks by hooks (captum,
+    shap) find each activation once.
 
     References
     ----------
@@ -102,13 +110,25 @@ class LeNet5(nn.Module):
         _check_positive_integer("n_classes", n_classes)
         self.in_channels = in_channels
         self.n_classes = n_classes
-        self.activation = _make_activation(activation)
+        self.activation = _make_activation(activation)  # and its copies: see __setattr__
         self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, n_classes)
         self.reset_parameters()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "activation":
+            shared = not isinstance(value, nn.Module) or bool(value.state_dict())
+            for place in _FURTHER_ACTIVATIONS:
+                self.register_module(place, None if shared else copy.deepcopy(value))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not self._modules.keys() >= set(_FURTHER_ACTIVATIONS):  # a pickle of version 0.1.0
+            self.activation = self.activation
 
     def reset_parameters(self) -> None:
         r"""Draw new weights, Glorot uniform, and set the biases to zero.
@@ -140,29 +160,67 @@ class LeNet5(nn.Module):
         ValueError
             If `images` has another shape.
         """
-        if images.ndim != 4 or images.shape[1:] != (self.in_channels, IMAGE_SIZE, IMAGE_SIZE):
+        shape = _shape(images)
+        if shape[1:] != (self.in_channels, IMAGE_SIZE, IMAGE_SIZE):
             raise ValueError(
                 f"LeNet5 takes images of shape (n, {self.in_channels}, {IMAGE_SIZE}, {IMAGE_SIZE}),"
-                f" got {tuple(images.shape)}."
+                f" got {tuple(shape)}."
             )
-        if self._is_fast(images):
+        activation, activation2, activation3, activation4 = self._activations()
+        if self._is_fast(images, activation, activation2):
             maps = _pooled_by_phases(images, self.conv1.weight, self.conv1.bias)
             maps = _pooled_by_product(maps, self.conv2.weight, self.conv2.bias)
         else:
-            maps = F.avg_pool2d(self.activation(self.conv1(images)), 2)
-            maps = F.avg_pool2d(self.activation(self.conv2(maps)), 2)
-        features = self.activation(self.fc1(maps.flatten(1)))
-        features = self.activation(self.fc2(features))
+            maps = F.avg_pool2d(activation(self.conv1(images)), 2)
+            maps = F.avg_pool2d(activation2(self.conv2(maps)), 2)
+        features = activation3(self.fc1(maps.flatten(1)))
+        features = activation4(self.fc2(features))
         return self.fc3(features)
 
-    def _is_fast(self, images: Tensor) -> bool:
+    def _activations(self) -> list[nn.Module]:
+        """Return the activation of each layer, in order."""
+        further = [getattr(self, place) for place in _FURTHER_ACTIVATIONS]
+        return [self.activation, *(self.activation if own is None else own for own in further)]
+
+    def _is_fast(self, images: Tensor, *activations: nn.Module) -> bool:
         return (
             not torch.compiler.is_compiling()
-            and type(self.activation) is nn.Tanh
+            and not is_tracing()  # what is exported is made of the usual layers
             and images.device.type == "cpu"
+            and all(type(layer) is nn.Tanh and not has_hooks(layer) for layer in activations)
             and _is_plain(self.conv1)
             and _is_plain(self.conv2)
         )
+
+
+def _shape(images: Tensor) -> tuple[int, ...]:
+    if not is_tracing():
+        return images.shape
+    with warnings.catch_warnings():  # that numbers become constants: but the first, these are
+        warnings.simplefilter("ignore")
+        return tuple(map(int, images.shape))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether anything is called beside a module, before or after it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module itself; those that it holds are of no account.
+
+    Returns
+    -------
+    bool
+        Whether there are hooks on its calls or on their gradients, those of all modules included.
+    """
+    return bool(
+        module._forward_pre_hooks
+        or module._forward_hooks
+        or module._backward_pre_hooks
+        or module._backward_hooks
+        or nn.modules.module._has_any_global_hook()
+    )
 
 
 # Both of the following are avg_pool2d(tanh(conv2d(images, weight, bias)), 2) for a kernel of 5x5.
@@ -195,7 +253,7 @@ def _pooled_by_product(maps: Tensor, weight: Tensor, bias: Any) -> Tensor:
     _, means, _, minus_one = _constants(weight.dtype)
     sigmoids = F.conv2d(maps, weight + weight, bias + bias).sigmoid_()
     pooled = torch.addmm(minus_one, sigmoids.reshape(-1, 100), means)
-    return pooled.reshape(len(maps), len(weight), 5, 5)
+    return pooled.reshape(-1, weight.shape[0], 5, 5)
 
 
 @functools.cache
@@ -219,23 +277,18 @@ def _is_plain(layer: nn.Module) -> bool:
         and (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
         == ((5, 5), (1, 1), (0, 0), (1, 1), 1)
         and layer.bias is not None
-        and not (
-            layer._forward_pre_hooks
-            or layer._forward_hooks
-            or layer._backward_pre_hooks
-            or layer._backward_hooks
-        )
+        and not has_hooks(layer)
     )
 
 
 def _make_activation(activation: Any) -> nn.Module:
-    module = (
-        activation() if callable(activation) and not isinstance(activation, nn.Module) else None
-    )
+    if isinstance(activation, nn.Module):
+        return copy.deepcopy(activation)
+    module = activation() if callable(activation) else None
     if not isinstance(module, nn.Module):
         raise ValueError(
-            "activation must be a class of torch module or a callable without arguments that "
-            f"returns a module, got {activation!r}."
+            "activation must be a class of torch module, a callable without arguments that "
+            f"returns a module, or a module, got {activation!r}."
         )
     return module
 

@@ -1,7 +1,9 @@
 import copy
 import math
 import pickle
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -242,6 +244,142 @@ def test_activation_is_applied_to_all_layers_but_the_last(activation, function):
     torch.testing.assert_close(net(images), net.fc3(x))
 
 
+ACTIVATIONS = ["activation", "activation2", "activation3", "activation4"]
+OUTPUTS = [(3, 6, 28, 28), (3, 16, 10, 10), (3, 120), (3, 84)]
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, lambda: nn.LeakyReLU(0.3), nn.Tanh()])
+def test_each_layer_has_an_activation_of_its_own(activation):
+    net = LeNet5(activation=activation)
+    own = [getattr(net, name) for name in ACTIVATIONS]
+    assert len({id(layer) for layer in own}) == 4
+    assert len({repr(layer) for layer in own}) == 1
+    assert net.state_dict().keys() == LeNet5().state_dict().keys()
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_hooks_on_an_activation_see_every_call_of_it_and_change_no_logits(activation):
+    net, images = LeNet5(activation=activation), torch.randn(3, 1, 32, 32)
+    expected, seen = net(images), []
+    for name in ACTIVATIONS:
+        layer = getattr(net, name)
+        layer.register_forward_pre_hook(lambda layer, args, name=name: seen.append(name))
+        layer.register_forward_hook(lambda layer, args, output: seen.append(tuple(output.shape)))
+
+    torch.testing.assert_close(net(images), expected, rtol=0, atol=2e-6)
+
+    assert seen == [part for pair in zip(ACTIVATIONS, OUTPUTS, strict=True) for part in pair]
+
+
+@pytest.mark.parametrize("kind", ["full_backward_hook", "full_backward_pre_hook"])
+@pytest.mark.parametrize("place", range(4))
+def test_hooks_on_the_gradient_of_an_activation_are_called(kind, place):
+    net, seen = LeNet5(), []
+    layer = getattr(net, ACTIVATIONS[place])
+    getattr(layer, f"register_{kind}")(
+        lambda layer, *gradients: seen.append(tuple(gradients[-1][0].shape))
+    )
+    net(torch.randn(3, 1, 32, 32)).sum().backward()
+    assert seen == [OUTPUTS[place]]
+
+
+def test_hooks_on_all_modules_see_convolutions_and_activations():
+    net, seen = LeNet5(), []
+    hook = nn.modules.module.register_module_forward_hook(
+        lambda module, args, output: seen.append(type(module).__name__)
+    )
+    try:
+        net(torch.randn(3, 1, 32, 32))
+    finally:
+        hook.remove()
+    assert seen == ["Conv2d", "Tanh"] * 2 + ["Linear", "Tanh"] * 2 + ["Linear", "LeNet5"]
+
+
+def test_an_activation_with_weights_serves_all_layers():
+    torch.manual_seed(0)
+    net = LeNet5(activation=nn.PReLU)
+    assert next(iter(net.state_dict())) == "activation.weight"
+    assert len(net.state_dict()) == 11
+    with torch.no_grad():
+        net.activation.weight.fill_(0.3)
+    same = LeNet5(activation=lambda: nn.LeakyReLU(0.3))
+    same.load_state_dict({k: v for k, v in net.state_dict().items() if k != "activation.weight"})
+    images = torch.randn(3, 1, 32, 32)
+    torch.testing.assert_close(copy.deepcopy(net)(images), same(images))
+
+
+def test_an_activation_assigned_later_is_used_in_all_layers():
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    expected = LeNet5(activation=nn.ReLU)
+    expected.load_state_dict(net.state_dict())
+    net.activation = nn.ReLU()
+    assert torch.equal(net(images), expected(images))
+    net.activation = nn.PReLU(init=0.0)
+    torch.testing.assert_close(net(images), expected(images))
+
+
+def test_an_activation_given_as_a_module_stays_as_it_is():
+    given = nn.Tanh()
+    net = LeNet5(activation=given)
+    net.activation.register_forward_hook(lambda *args: None)
+    assert not given._forward_hooks
+
+
+def test_a_pickle_with_one_activation_for_all_layers_gives_each_its_own():
+    net, images = LeNet5(), torch.randn(3, 1, 32, 32)
+    old = copy.deepcopy(net)
+    for name in ACTIVATIONS[1:]:
+        del old._modules[name]
+    again = pickle.loads(pickle.dumps(old))
+    assert torch.equal(again(images), net(images))
+    assert len({id(getattr(again, name)) for name in ACTIVATIONS}) == 4
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+@pytest.mark.parametrize("n_traced", [1, 5])
+def test_a_traced_network_takes_any_number_of_images(activation, n_traced):
+    net = LeNet5(in_channels=3, activation=activation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        traced = torch.jit.trace(net, torch.randn(n_traced, 3, 32, 32))
+    for n in (0, 1, 2, 9):
+        images = torch.randn(n, 3, 32, 32)
+        torch.testing.assert_close(traced(images), net(images), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_exported_network_takes_any_number_of_images(dtype):
+    net = LeNet5().to(dtype)
+    sizes = ({0: torch.export.Dim("n", max=1000)},)
+    traced = torch.randn(5, 1, 32, 32, dtype=dtype)
+    exported = torch.export.export(net, (traced,), dynamic_shapes=sizes).module()
+    for n in (2, 9):
+        images = torch.randn(n, 1, 32, 32, dtype=dtype)
+        torch.testing.assert_close(exported(images), net(images), rtol=0, atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_older_exporter_to_onnx_leaves_the_number_of_images_open(tmp_path):
+    pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    net, path, names = LeNet5().eval(), tmp_path / "lenet5.onnx", ["images", "logits"]
+    torch.onnx.export(
+        net, (torch.randn(5, 1, 32, 32),), path, dynamo=False, input_names=names[:1],
+        output_names=names[1:], dynamic_axes={name: {0: "n"} for name in names},
+    )  # fmt: skip
+    images = torch.randn(9, 1, 32, 32)
+    (logits,) = ReferenceEvaluator(path).run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(logits, net(images).detach().numpy(), atol=2e-6)
+
+
+def test_a_shape_that_does_not_fit_is_refused_when_it_is_traced():
+    with pytest.raises(ValueError, match=r"^LeNet5 takes images of shape \(n, 1, 32, 32\), got"):
+        torch.jit.trace(LeNet5(), torch.zeros(4, 1, 33, 33))
+
+
 def test_weights_begin_glorot_uniform_with_zero_biases():
     net = LeNet5()
     fans = {
@@ -333,7 +471,7 @@ def test_numbers_that_are_no_positive_integers_are_refused(name, value):
         LeNet5(**{name: value})
 
 
-@pytest.mark.parametrize("activation", [nn.Tanh(), "tanh", None, lambda: torch.tanh])
-def test_activation_that_is_no_factory_of_modules_is_refused(activation):
+@pytest.mark.parametrize("activation", ["tanh", None, 3, lambda: torch.tanh])
+def test_activation_that_neither_is_nor_gives_a_module_is_refused(activation):
     with pytest.raises(ValueError, match=r"^activation must be a class of torch module"):
         LeNet5(activation=activation)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from skclr.lenet import LeNet5
+from skclr.lenet import LeNet5, has_hooks
 
 # samples whose activations in LeNet-5 fit in a core's cache; other devices want more at once
 _LARGEST_ON_CPU, _LARGEST_ELSEWHERE = 256, 4096
@@ -54,7 +54,7 @@ def draw_nothing(*modules: nn.Module) -> bool:
     if torch.is_autocast_enabled("cpu"):  # a setting of the thread
         return False
     return all(
-        type(part) in _DRAWING_NOTHING and not (part._forward_hooks or part._forward_pre_hooks)
+        type(part) in _DRAWING_NOTHING and not has_hooks(part)
         for module in modules
         for part in getattr(module, "_orig_mod", module).modules()
     )

@@ -179,6 +179,14 @@ def test_parameters_with_a_double_underscore_take_effect(two_classes):
     assert clf.history_frame()["n_updates"].tolist() == [3]
 
 
+def test_the_activation_may_be_a_class_or_a_module(two_classes):
+    X, _ = two_classes
+    expected = lenet(module__activation=nn.ReLU).fit(*two_classes).predict_proba(X)
+    clf = lenet(module__activation=nn.ReLU())
+    for given in (clf, clone(clf), lenet().fit(*two_classes).set_params(**clf.get_params(False))):
+        assert_array_equal(given.fit(*two_classes).predict_proba(X), expected)
+
+
 def test_parameters_with_a_double_underscore_survive_clone_and_pickle(two_classes):
     clf = lenet(**DOUBLE_UNDERSCORE)
     fitted = clone(clf).fit(*two_classes)

@@ -191,6 +191,18 @@ def test_only_modules_that_draw_nothing_are_computed_at_the_same_time():
         assert not draw_nothing(LeNet5())
 
 
+@pytest.mark.parametrize("layer", ["activation", "activation3", "conv2", "fc3"])
+@pytest.mark.parametrize(
+    "kind", ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"]
+)
+def test_modules_with_hooks_are_not_computed_at_the_same_time(kind, layer):
+    net = LeNet5()
+    hook = getattr(getattr(net, layer), f"register_{kind}")(lambda *args: None)
+    assert not draw_nothing(net)
+    hook.remove()
+    assert draw_nothing(net)
+
+
 def test_a_batch_is_cut_only_where_its_loss_is_a_mean_over_samples():
     assert is_mean_of_pieces(nn.CrossEntropyLoss(), LeNet5())
     assert not is_mean_of_pieces(nn.CrossEntropyLoss(reduction="sum"), LeNet5())
