@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "RangeTestWarning"]
+__all__ = ["DivergenceError", "PixelScaleWarning", "RangeTestWarning"]
 
 
 class DivergenceError(ValueError):
@@ -39,6 +39,25 @@ class DivergenceError(ValueError):
             f"{self.iteration}, with the learning rate {self.lr:.3g}. Choose a lower max_lr, or "
             "have one measured by a range test (skclr.lr_range_test)."
         )
+
+
+class PixelScaleWarning(UserWarning):
+    """Pixels of another scale than those that a classifier was trained on.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from sklearn.datasets import load_digits
+    >>> from skclr import CLRLeNetClassifier
+    >>> from skclr.exceptions import PixelScaleWarning
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = CLRLeNetClassifier(max_epochs=1, random_state=0).fit(X, y)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", PixelScaleWarning)
+    ...     _ = clf.predict(X / 255)
+    >>> [warning.category.__name__ for warning in caught]
+    ['PixelScaleWarning']
+    """
 
 
 class RangeTestWarning(UserWarning):

@@ -38,14 +38,24 @@ def public_modules() -> list[ModuleType]:
 def public_names() -> dict[str, str]:
     """Return the address of each public name, and the one where it is documented.
 
-    What the package itself exports is documented there, whichever module it comes from.
+    What the package itself exports is documented there, whichever module it comes from; the rest
+    in the module that it says it is of.
     """
-    addresses, home = {}, {}
-    for module in public_modules():
-        for name in module.__all__:
-            address = f"{module.__name__}.{name}"
-            addresses[address] = home.setdefault(id(getattr(module, name)), address)
-    return addresses
+    addresses = {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in public_modules()
+        for name in module.__all__
+    }
+    home = {}
+    for address, found in sorted(addresses.items(), key=lambda item: _rank(*item)):
+        home.setdefault(id(found), address)
+    return {address: home[id(found)] for address, found in addresses.items()}
+
+
+def _rank(address, found):
+    """Order addresses of one thing: in the package, in its own module, elsewhere."""
+    module, _, _ = address.rpartition(".")
+    return (module != "skclr", module != getattr(found, "__module__", module), address)
 
 
 def documented_members() -> dict[str, list[tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""What the whole process lends to a training: its generators, its threads, its signals."""
+"""What the whole process lends to a training: generators, threads, signals, streams."""
 
 from skclr._process._generators import (
     GeneratorStates,
@@ -7,12 +7,14 @@ from skclr._process._generators import (
     isolated_generators,
 )
 from skclr._process._interrupts import Interrupts, watched_interrupts
+from skclr._process._streams import flushable_streams
 from skclr._process._threads import one_thread, side_by_side
 
 __all__ = [
     "GeneratorStates",
     "Interrupts",
     "draw_seed",
+    "flushable_streams",
     "generator_states",
     "isolated_generators",
     "one_thread",

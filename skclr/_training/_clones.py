@@ -8,7 +8,12 @@ import skorch
 from sklearn.base import clone
 from skorch.callbacks import GradientNormClipping, ParamMapper
 
-from skclr._process import isolated_generators, one_thread, watched_interrupts
+from skclr._process import (
+    flushable_streams,
+    isolated_generators,
+    one_thread,
+    watched_interrupts,
+)
 from skclr._progress import Ticker
 
 # these change what an update does, or only watch
@@ -52,7 +57,7 @@ def fit_clone(
 
 def fit_passing_on_interrupts(net: skorch.NeuralNet, X: Any, y: Any) -> None:
     """Fit, and pass on a Ctrl-C, which a plain skorch net takes for the end of training."""
-    with watched_interrupts() as interrupts:
+    with watched_interrupts() as interrupts, flushable_streams():
         net.fit(X, y)
     interrupts.pass_on()
 

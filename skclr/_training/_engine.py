@@ -7,25 +7,50 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import skorch
 import torch
 from sklearn.utils import check_random_state
-from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import BatchScoring, EpochScoring, EpochTimer, PassthroughScoring
 from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset
 
 from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
+from skclr._training._epoch_log import EpochLog
 from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
-from skclr.batches import ImageDataset, check_images, encode, is_encoded
+from skclr.batches import ImageDataset, as_tensor, check_images, encode, is_encoded
 from skclr.callbacks import BatchAccuracy
 from skclr.exceptions import DivergenceError
+
+
+class LabelledBatch(tuple):
+    """A batch as callbacks get it: images, and labels as in `fit` in place of class indices.
+
+    Attributes
+    ----------
+    targets : Tensor of int64 of shape (n,)
+        The class indices.
+    """
+
+    targets: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Any, state: PredictionState | None) -> Any:
+        """Return a batch of images and class indices with labels, anything else as it is."""
+        if state is None or state.labels_are_indices or len(batch) != 2:
+            return batch
+        images, targets = batch
+        labels = state.classes[targets.cpu().numpy()]
+        labelled = cls((images, as_tensor(labels) if labels.dtype.kind in "biuf" else labels))
+        labelled.targets = targets
+        return labelled
 
 
 class PiecewiseNet(skorch.NeuralNetClassifier):
@@ -142,7 +167,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             ("train_acc", BatchAccuracy(name="train_acc", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
             ("valid_acc", BatchAccuracy(name="valid_acc")),
-            ("print_log", PrintLog()),
+            ("print_log", EpochLog()),
         ]
 
     def _initialize_callbacks(self):
@@ -158,6 +183,24 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             if part == "callbacks" and rest.partition("__")[0] not in known:
                 raise ValueError(f"{name!r}: there is no such callback among {sorted(known)}.")
 
+    def _check_monitors(self, valid):
+        """Raise ValueError where a callback goes by validation data that there are not."""
+        if valid is not None:
+            return
+        callbacks = dict(self.callbacks_)
+        measured = {"valid_loss", "valid_acc"} | {
+            callback.name_
+            for callback in callbacks.values()
+            if isinstance(callback, (EpochScoring, BatchScoring)) and not callback.on_train
+        }
+        for name, callback in callbacks.items():
+            monitor = getattr(callback, "monitor", None)
+            if isinstance(monitor, str) and monitor.removesuffix("_best") in measured:
+                raise ValueError(
+                    f"The callback {name!r} goes by {monitor!r}, and there are no validation data. "
+                    "Hold samples out with validation_fraction, or give X_val and y_val to fit."
+                )
+
     def _yield_callbacks(self):
         if self.callbacks == "disable":
             yield from ((name, callback, True) for name, callback in self.get_default_callbacks())
@@ -166,6 +209,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; after each batch of training, look whether its loss is finite."""
+        if "batch" in cb_kwargs:
+            cb_kwargs["batch"] = LabelledBatch.of(cb_kwargs["batch"], self._prediction)
         super().notify(method_name, **cb_kwargs)
         if method_name == "on_batch_end" and cb_kwargs["training"]:
             row = self.history_[-1]["batches"][-1]
@@ -185,6 +230,42 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         self._step = None  # callbacks may have changed the network
         own = self.get_params_for("iterator_train").get("batch_size", self.batch_size)
         self.history_.record("batch_size", own)
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Note the rate of the epoch's last update, to be printed with the rest."""
+        super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
+        rate = last_lr(self.history_[-1])
+        if math.isfinite(rate):
+            self.history_.record("lr", rate)
+
+    def _get_predict_nonlinearity(self):
+        """Return what makes probabilities of scores: the network gives logits.
+
+        With torch's ``NLLLoss`` it gives probabilities, of which skorch takes the logarithm.
+        """
+        if self.predict_nonlinearity != "auto":
+            return super()._get_predict_nonlinearity()
+        self.check_is_fitted()
+        return _unchanged if self._gives_probabilities() else partial(torch.softmax, dim=-1)
+
+    def _gives_probabilities(self):
+        if self.criterion_ is None:  # trimmed for prediction
+            return self._gave_probabilities
+        return isinstance(self.criterion_, nn.NLLLoss)
+
+    def trim_for_prediction(self) -> None:
+        """Remove all that only training needs, as skorch does.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        """
+        self.check_is_fitted()
+        self._gave_probabilities = self._gives_probabilities()
+        super().trim_for_prediction()
 
     def _divergence(self, loss):
         epoch = self.history_[-1]
@@ -240,3 +321,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def infer(self, x: torch.Tensor, **fit_params: Any) -> Answer:
         """Return the network's answer to a batch of images as they came in."""
         return self._network.infer(x)
+
+
+def _unchanged(scores):
+    return scores

@@ -21,7 +21,13 @@ from skclr._process import draw_seed, one_thread, watched_interrupts
 from skclr._training._engine import PiecewiseNet
 from skclr._training._network import INFERENCE_BATCH_SIZE, NO_COMPILER, is_lack_of_compiler
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
-from skclr.batches import ImageDataset, check_classes, check_labelled_images, encode, is_encoded
+from skclr.batches import (
+    ImageDataset,
+    check_classes,
+    check_labelled_images,
+    encode,
+    warn_of_other_pixels,
+)
 
 
 class _Split(NamedTuple):
@@ -41,8 +47,6 @@ class ImageClassifier(PiecewiseNet):
     validation_fraction: float | None
     standardize: bool
 
-    # ---------------------------------------------------------------- what subclasses bring
-
     def _check_parameters(self) -> None:
         """Raise ValueError where a parameter is not valid."""
 
@@ -52,9 +56,7 @@ class ImageClassifier(PiecewiseNet):
 
     def _settled_boundaries(self, train: Dataset, *, measure: bool) -> Boundaries:
         """Return the boundaries of the learning rate for a training on these data."""
-        return self._training.boundaries
-
-    # ---------------------------------------------------------------- what was fitted
+        return Boundaries()
 
     @property
     def n_features_in_(self) -> int:
@@ -83,8 +85,6 @@ class ImageClassifier(PiecewiseNet):
     def pixel_std_(self) -> np.ndarray | None:
         """The standard deviation of the pixels; None with ``standardize=False``."""
         return self._fitted("pixel_std_").pixel_std
-
-    # ---------------------------------------------------------------- training
 
     def fit(
         self,
@@ -184,8 +184,8 @@ class ImageClassifier(PiecewiseNet):
             raise
 
     def _train(self, X, y, X_val, y_val, *, new, all_classes=None):
-        self._check_parameters()
         self.check_training_readiness()
+        self._check_parameters()
         name, known = type(self).__name__, None if new else self._prediction
         seen, classes = (None, None) if known is None else (known.input_shape, known.classes)
         images, labels, shape = check_labelled_images(X, y, seen, name)
@@ -215,6 +215,7 @@ class ImageClassifier(PiecewiseNet):
             self._training = replace(
                 self._training, parameters=self._parameters_in_effect(), weights_loaded=False
             )
+            self._check_monitors(valid)
             self._run(_Split(train, valid))
         return self
 
@@ -297,8 +298,6 @@ class ImageClassifier(PiecewiseNet):
             return
         raise self._divergence(math.nan)
 
-    # ---------------------------------------------------------------- use
-
     def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the probability of each class.
 
@@ -322,6 +321,9 @@ class ImageClassifier(PiecewiseNet):
         """
         self.check_is_fitted()
         dataset = self.get_dataset(X)
+        mean, std = self.pixel_mean_, self.pixel_std_
+        if isinstance(dataset, ImageDataset) and mean is not None and std is not None:
+            warn_of_other_pixels(dataset.images, mean, std)
         with one_thread():
             return super().predict_proba(dataset)
 
@@ -347,8 +349,7 @@ class ImageClassifier(PiecewiseNet):
             If the images are not valid, or of another shape than those seen by `fit`.
         """
         indices = self.predict_proba(X).argmax(axis=1)
-        # skorch's scoring callbacks compare with the class indices of the batches that they kept
-        return indices if is_encoded(X) else self.classes_[indices]
+        return self.classes_[indices]
 
     def history_frame(self, level: str = "epoch") -> pd.DataFrame:
         """Return the history as a DataFrame.

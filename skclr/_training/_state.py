@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from skclr._process import GeneratorStates
 from skclr.batches import ImagePreparation, InputShape, pixel_statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PredictionState:
     """What a prediction needs besides the weights.
 
@@ -48,6 +49,11 @@ class PredictionState:
         """Return the state with the statistics of these of the images."""
         mean, std = pixel_statistics(images, indices) if standardize else (None, None)
         return cls(classes, input_shape, mean, std)
+
+    @cached_property
+    def labels_are_indices(self) -> bool:
+        """Whether the labels are 0, 1, ..., and so are their own indices."""
+        return np.array_equal(self.classes, np.arange(len(self.classes)))
 
     def preparation(self) -> ImagePreparation:
         """Return what makes float images of what comes in."""

@@ -4,6 +4,7 @@ Images stay in the dtype and the layout in which they came, memory-mapped ones o
 float images of 32 x 32 pixels batch by batch.
 """
 
+from skclr.batches._arrays import as_tensor as as_tensor
 from skclr.batches._arrays import channels_first as channels_first
 from skclr.batches._arrays import from_torch as from_torch
 from skclr.batches._dataset import ImageDataset
@@ -13,6 +14,7 @@ from skclr.batches._inputs import check_images as check_images
 from skclr.batches._inputs import check_labelled_images as check_labelled_images
 from skclr.batches._inputs import encode as encode
 from skclr.batches._inputs import is_encoded as is_encoded
+from skclr.batches._inputs import warn_of_other_pixels as warn_of_other_pixels
 from skclr.batches._iterator import BatchIterator
 from skclr.batches._lazy import _LazyImages, _Rows, _Samples
 from skclr.batches._lazy import is_lazy as is_lazy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,6 +17,10 @@ from torch.utils.data import Dataset, Subset
 from skclr.batches._arrays import channels_first, from_torch
 from skclr.batches._dataset import ImageDataset
 from skclr.batches._lazy import is_lazy, opened
+from skclr.exceptions import PixelScaleWarning
+
+_LOOKED_AT = 32  # images
+_FAR = 30.0
 
 
 class InputShape(NamedTuple):
@@ -140,6 +145,36 @@ def encode(labels: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
             f"{unknown.tolist()}."
         )
     return np.searchsorted(classes, labels)
+
+
+def warn_of_other_pixels(images: Any, mean: np.ndarray, std: np.ndarray) -> None:
+    """Warn where the pixels of images are of another scale than those that were trained on.
+
+    Parameters
+    ----------
+    images : array-like of shape (n, n_features) or (n, channels, height, width)
+        Of which the first few are looked at.
+    mean, std : ndarray of shape (channels,)
+        Of the pixels that were trained on.
+
+    Warns
+    -----
+    PixelScaleWarning
+        If their spread, or their distance from the mean, is another by a factor of 30 or more.
+    """
+    some = np.asarray(images[:_LOOKED_AT], dtype=np.float64)
+    some = some.reshape(len(some), len(mean), -1)
+    spread, distance = some.std(axis=(0, 2)) / std, np.abs(some.mean(axis=(0, 2)) - mean) / std
+    flat = spread == 0  # a single black image tells nothing
+    if ((spread < 1 / _FAR) & ~flat).all() or (spread > _FAR).any() or (distance > _FAR).any():
+        warnings.warn(
+            f"The pixels are of another scale than in fit: there their mean was {mean.round(3)} "
+            f"and their standard deviation {std.round(3)}, here they are "
+            f"{some.mean(axis=(0, 2)).round(3)} and {some.std(axis=(0, 2)).round(3)}. Were they "
+            "from 0 to 255 there, and are from 0 to 1 here?",
+            PixelScaleWarning,
+            stacklevel=3,
+        )
 
 
 def is_encoded(X: Any) -> bool:

@@ -67,7 +67,7 @@ class BatchAccuracy(Callback):
         if training != self.on_train:
             return
         scores = y_pred[0] if isinstance(y_pred, tuple) else y_pred
-        targets = batch[1]
+        targets = getattr(batch, "targets", batch[1])  # class indices, where the labels are others
         self.right_ += (scores.detach().argmax(1) == targets.to(scores.device)).sum().item()
         self.seen_ += len(targets)
 

@@ -14,6 +14,10 @@ from skorch.callbacks import Callback
 
 from skclr.classifier._schedule import SCHEDULES
 
+_INSTEAD = {  # of parameters of skorch's
+    "lr": " Set max_lr, and schedule='constant'.",
+    "train_split": " Hold samples out with validation_fraction, or give X_val and y_val to fit.",
+}
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
 _ABOVE_ZERO = Interval(Real, 0, np.inf, closed="neither")
 
@@ -87,8 +91,7 @@ def check_names(
     for name in names:
         prefix, _, rest = name.partition("__")
         if not rest or prefix not in known:
-            hint = " Set max_lr, and schedule='constant'." if name == "lr" else ""
-            raise error(f"{estimator} has no parameter {name!r}.{hint}")
+            raise error(f"{estimator} has no parameter {name!r}.{_INSTEAD.get(name, '')}")
 
 
 def check_device(device: torch.device | str | None) -> None:
