@@ -3,27 +3,16 @@
 ``python -m skclr`` is its command line.
 """
 
-from skclr.study._findings import (
-    DOUBLING,
-    HALVING,
-    LARGEST_BATCH,
-    PUBLISHED_RANGE,
-    SMALLEST_BATCH,
-    Study,
-    published,
-)
+from skclr.study._findings import DOUBLING as DOUBLING
+from skclr.study._findings import HALVING as HALVING
+from skclr.study._findings import LARGEST_BATCH as LARGEST_BATCH
+from skclr.study._findings import PUBLISHED_RANGE as PUBLISHED_RANGE
+from skclr.study._findings import SMALLEST_BATCH as SMALLEST_BATCH
+from skclr.study._findings import Study
+from skclr.study._findings import published as published
 from skclr.study._run import run
 
-__all__ = [
-    "DOUBLING",
-    "HALVING",
-    "LARGEST_BATCH",
-    "PUBLISHED_RANGE",
-    "SMALLEST_BATCH",
-    "Study",
-    "published",
-    "run",
-]
+__all__ = ["Study", "run"]
 
 for name in ("Study", "published", "run"):
     globals()[name].__module__ = __name__
