@@ -21,3 +21,5 @@ __all__ = [
     "side_by_side",
     "watched_interrupts",
 ]
+
+GeneratorStates.__module__ = __name__  # as pickles know it

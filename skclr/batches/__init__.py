@@ -29,3 +29,5 @@ for name in __all__:
 for lazy in (_LazyImages, _Rows, _Samples):  # pickles know them, too, by the address of the face
     lazy.__module__ = __name__
 del name, lazy
+
+InputShape.__module__ = __name__  # as pickles know it
