@@ -31,8 +31,8 @@ class Network:
     Parameters
     ----------
     module : torch.nn.Module
-        Called with float images of shape (n, channels, size, size), returns scores of shape
-        (n, n_classes), or a tuple that begins with them.
+        Called with images of shape (n, channels, size, size) in the dtype of its weights, returns
+        scores of shape (n, n_classes), or a tuple that begins with them.
     state : PredictionState
         Tells how images are prepared, and how many classes there are.
     device : torch.device, str or None
@@ -50,13 +50,19 @@ class Network:
         self.given_device = device
         self._preparation = state.preparation()
         self.device = torch.device(device or "cpu")
+        self.dtype = float_dtype(module)
         self._compiled_modes: set[bool] = set()  # training, or not
 
     def is_made_of(
         self, module: nn.Module, state: PredictionState, device: torch.device | str | None
     ) -> bool:
-        """Tell whether this network is made of these parts."""
-        return self.module is module and self.state is state and self.given_device == device
+        """Tell whether this network is made of these parts, as they are now."""
+        return (
+            self.module is module
+            and self.state is state
+            and self.given_device == device
+            and self.dtype == float_dtype(module)
+        )
 
     @property
     def on_cpu(self) -> bool:
@@ -69,8 +75,9 @@ class Network:
         return getattr(self.module, "_compiled_call_impl", None) is not None
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float images for images as they came in."""
-        return self._preparation(images if self.given_device is None else images.to(self.device))
+        """Return images in the dtype of the module for images as they came in."""
+        images = images if self.given_device is None else images.to(self.device)
+        return self._preparation(images).to(self.dtype)
 
     def answer(self, images: torch.Tensor) -> Answer:
         """Return the module's answer to prepared images.
@@ -99,7 +106,8 @@ class Network:
         shared = self.on_cpu and draw_nothing(self.module)
         pieces = [images[part] for part in cut(len(images), self.device, shared=shared)]
         compute = self.side_by_side if shared else in_turn
-        return join_answers(compute(lambda piece: self.answer(self.prepare(piece)), pieces))
+        answer = join_answers(compute(lambda piece: self.answer(self.prepare(piece)), pieces))
+        return _for_numpy(answer)
 
     def side_by_side(
         self, function: Callable[[_Item], _Result], pieces: Sequence[_Item]
@@ -110,6 +118,12 @@ class Network:
             self._compiled_modes.add(mode)
             return in_turn(function, pieces)
         return side_by_side(function, pieces)
+
+
+def float_dtype(module: nn.Module) -> torch.dtype:
+    """Return the dtype of the first weights of a module; float32 where it has none."""
+    dtypes = (weights.dtype for weights in module.parameters())
+    return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
 
 
 def in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
@@ -124,6 +138,14 @@ def join_answers(answers: Sequence[Any]) -> Any:
     if isinstance(answers[0], tuple):
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
     return torch.cat(list(answers))
+
+
+def _for_numpy(answer):
+    """Return an answer in dtypes that NumPy has, which bfloat16 is not among."""
+    if isinstance(answer, tuple):
+        return tuple(map(_for_numpy, answer))
+    is_brief = isinstance(answer, torch.Tensor) and answer.dtype == torch.bfloat16
+    return answer.float() if is_brief else answer
 
 
 def is_lack_of_compiler(error: BaseException | None) -> bool:

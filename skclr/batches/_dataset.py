@@ -67,7 +67,7 @@ class ImageDataset(skorch.dataset.Dataset):
             return images[0], targets[0]
         images = self.images[index]
         if self.targets is None:
-            targets = torch.zeros(len(images), dtype=torch.int64)
+            targets = torch.zeros(len(images), dtype=torch.int64, device="cpu")
         else:
             targets = as_tensor(self.targets[index])
         return as_tensor(images), targets

@@ -97,7 +97,8 @@ class ImagePreparation:
 
 
 def _per_channel(values: Any) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(values, dtype=np.float64)).view(1, -1, 1, 1)
+    # a copy, on the CPU whatever torch's default device is
+    return torch.from_numpy(np.array(values, dtype=np.float64)).view(1, -1, 1, 1)
 
 
 def pixel_statistics(

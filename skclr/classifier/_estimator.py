@@ -57,9 +57,9 @@ class CLRLeNetClassifier(ImageClassifier):
     Parameters
     ----------
     module : type or torch.nn.Module, default=LeNet5
-        The network, called with float images of shape (n, channels, 32, 32), returns logits of
-        shape (n, n_classes). If its signature has ``in_channels`` or ``n_classes``, they are
-        filled in from the data.
+        The network, called with images of shape (n, channels, 32, 32) in the dtype of its weights,
+        returns logits of shape (n, n_classes). If its signature has ``in_channels`` or
+        ``n_classes``, they are filled in from the data.
     schedule : str or callable, default="exp_range"
         ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
         ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and

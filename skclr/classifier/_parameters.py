@@ -95,13 +95,25 @@ def check_names(
 
 
 def check_device(device: torch.device | str | None) -> None:
-    """Raise ValueError unless torch knows this device and finds it."""
+    """Raise ValueError unless torch knows this device, finds it and keeps numbers on it."""
     try:
         kind = torch.device(device or "cpu").type
     except RuntimeError as error:
         raise ValueError(f"device={device!r} is none that torch knows: {error}") from None
+    if kind == "meta":
+        raise ValueError(f"device={device!r}: tensors there have no values. Give another device.")
+    check_default_device()
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
+
+
+def check_default_device() -> None:
+    """Raise ValueError where torch makes tensors without values unless it is told otherwise."""
+    if torch.get_default_device().type == "meta":
+        raise ValueError(
+            "torch.set_default_device('meta') is in effect, and tensors there have no values. "
+            "Set it to 'cpu' before calling a classifier."
+        )
 
 
 def check_callback(item: Any) -> None:
