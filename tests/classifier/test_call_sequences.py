@@ -255,6 +255,8 @@ class CallsInAnyOrder(RuleBasedStateMachine):
     def use(self, name, method):
         data = DATA[name]
         given = (data.X, data.y) if method == "score" else (data.X,)
+        if given[1:] and name == "mixed labels":  # scikit-learn's metrics sort them
+            return
         sure = name == self.trained_on and not self.doubtful
         self.attempt(lambda: getattr(self.clf, method)(*given), must_succeed=sure, changes=False)
 
