@@ -7,8 +7,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -46,12 +46,10 @@ class Ticker(Callback):
     def _tick(self, amount: float) -> None:
         if self.path is None or not amount:
             return
-        try:
+        with suppress(OSError):  # the bar has closed, is on another machine, or the disk is full
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        except FileNotFoundError:  # the bar has closed, or is on another machine
-            return
-        with os.fdopen(file, "w") as ticks:  # lines this short are appended whole
-            ticks.write(f"{amount}\n")
+            with os.fdopen(file, "w") as ticks:  # lines this short are appended whole
+                ticks.write(f"{amount}\n")
 
 
 class Progress:
@@ -78,7 +76,8 @@ class Progress:
         """Move the bar to where the trainings are."""
         if self._bar is None or self._path is None:
             return
-        with self._lock, open(self._path) as file:
+        # the file may have been cleaned away, or be cut short by a full disk
+        with self._lock, suppress(OSError, ValueError), open(self._path) as file:
             file.seek(self._read)
             lines = file.read()
             self._read = file.tell()
@@ -86,19 +85,48 @@ class Progress:
             self._bar.update(min(ahead, self._bar.total - self._bar.n))
 
 
+class _ForgivingStream:
+    """A stream that drops what it cannot write: no training fails for want of its bar."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(AttributeError, OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(AttributeError, OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
 def progress(total: float, unit: str = "epochs", *, show: bool = True) -> Iterator[Progress]:
-    """Show a bar of so many units on stderr, with the time left."""
-    if not show:
+    """Show a bar of so many units on stderr, with the time left.
+
+    Where there is no stderr, nothing is shown; without a folder for temporary files, the bar moves
+    with the stages alone.
+    """
+    stream = sys.stderr  # None without a console, as in a service or under pythonw
+    if not show or stream is None or getattr(stream, "closed", False):
         yield Progress()
         return
-    handle, path = tempfile.mkstemp(prefix="skclr-progress-")
-    os.close(handle)
+    path = _make_tick_file()
     done = threading.Event()
     counted = f"{{n:.0f}}/{{total:.0f}} {unit} [{{elapsed}}<{{remaining}}]"
     shape = "{desc}{percentage:3.0f}%|{bar}| " + counted
-    pause = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
-    with tqdm(total=total, bar_format=shape, mininterval=pause) as bar:
+    on_terminal = hasattr(stream, "isatty") and stream.isatty()
+    pause = 0.1 if on_terminal else 10  # seconds; a log needs no more
+    with tqdm(
+        total=total,
+        bar_format=shape,
+        mininterval=pause,
+        file=_ForgivingStream(stream),
+        dynamic_ncols=True,
+    ) as bar:
         shown = Progress(bar, path)
 
         def watch() -> None:
@@ -113,4 +141,16 @@ def progress(total: float, unit: str = "epochs", *, show: bool = True) -> Iterat
             done.set()
             watcher.join()
             shown.look()
-            os.unlink(path)
+            if path is not None:
+                with suppress(OSError):
+                    os.unlink(path)
+
+
+def _make_tick_file() -> str | None:
+    """Return the path of an empty file, or None where none can be made."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="skclr-progress-")
+    except OSError:
+        return None
+    os.close(handle)
+    return path

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from skorch.callbacks import Callback
 
 from skclr._history import train_rows
+from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._sweep import draw_seeds
 from skclr._training import check_net, fit_clone
@@ -42,7 +43,7 @@ def measure_candidates(
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
     (seed,) = draw_seeds(random_state, 1)
-    with progress(epochs * len(lrs), show=bool(verbose)) as bar:
+    with progress(epochs * len(lrs), show=bool(verbose)) as bar, flushable_streams():
         losses = Parallel(n_jobs=n_jobs)(
             delayed(_train_at)(estimator, lr, bar.ticker(), epochs, X, y, seed)
             for lr in lrs.tolist()

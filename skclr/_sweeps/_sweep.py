@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
 from skclr._training import check_net, fit_clone
@@ -74,7 +75,7 @@ def measure_sweeps(
     if n_iter < FEWEST_RATES:
         raise ValueError(f"n_iter must be None or at least {FEWEST_RATES}, got {n_iter!r}.")
     sweep.set_params(n_iter=n_iter)
-    with progress(n_repeats, "sweeps", show=bool(verbose)) as bar:
+    with progress(n_repeats, "sweeps", show=bool(verbose)) as bar, flushable_streams():
         ticker = bar.ticker(per_epoch=0, per_training=1)
         runs = Parallel(n_jobs=n_jobs)(
             delayed(_sweep_once)(estimator, clone(sweep), n_iter, clone(ticker), X, y, seed)

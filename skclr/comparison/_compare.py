@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from skorch.dataset import get_len
 
+from skclr._process import flushable_streams
 from skclr._progress import progress
 from skclr.comparison._result import ScheduleComparison
 from skclr.comparison._store import RunStore
@@ -122,7 +123,7 @@ def compare_schedules(
     table.open(candidates, plan, data)
     todo = [run for run in plan if run not in table.rows]
     n_epochs = sum(candidates[name].max_epochs for name, _ in todo)
-    with progress(n_epochs, show=bool(verbose) and bool(todo)) as bar:
+    with progress(n_epochs, show=bool(verbose) and bool(todo)) as bar, flushable_streams():
         outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
             joblib.delayed(run_trial)(name, candidates[name], seed, bar.ticker(), data)
             for name, seed in todo
