@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import json
+import os
+import shutil
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
+
+_FAILED, _NOT_PRINTED, _INTERRUPTED = 1, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,14 +27,18 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 130 when the run was interrupted, or 1 when it could not begin.
+        0, or 130 when the run was interrupted, or 1 when it failed or could not begin, or 3 when
+        the report was written, but its words could not be printed: standard output was closed or
+        full. That standard error cannot be written to changes nothing.
     """
+    _open_closed_streams()
     arguments = _parser().parse_args(argv)
-
-    from skclr import study  # after --help, which has no need of torch
-
     output = Path(arguments.output)
+    _find_temporary_folder(output)
+    earlier = _read_state(output)
     try:
+        from skclr import study  # after --help, which has no need of torch
+
         found = study.run(
             output,
             data=arguments.data,
@@ -36,19 +49,103 @@ def main(argv: list[str] | None = None) -> int:
             verbose=not arguments.quiet,
         )
     except KeyboardInterrupt:
-        report = output / "report.html"
-        kept = f"What was finished is in {report}." if report.exists() else "Nothing was finished."
-        print(f"\nInterrupted. {kept}", file=sys.stderr)
-        return 130
+        _write(f"\nInterrupted. {_say_what_is_kept(output, earlier)}", sys.stderr)
+        return _INTERRUPTED
     except (OSError, ValueError) as error:
-        print(f"skclr: {error}", file=sys.stderr)
-        return 1
-    if not arguments.quiet:
-        print(found.summary[["description", "test_accuracy", "updates", "seconds"]].round(4))
-        if found.comparison is not None:
-            print(f"\n{found.comparison.in_words(study.DOUBLING)}")
-        print(f"\nThe report: {(output / 'report.html').resolve()}")
-    return 0
+        _write(f"skclr: {error}", sys.stderr)
+        return _FAILED
+    finally:
+        _flush(sys.stderr)  # the progress, which may not have been written
+    if arguments.quiet:
+        return 0
+    words = [found.summary[["description", "test_accuracy", "updates", "seconds"]].round(4)]
+    if found.comparison is not None:
+        words.append(f"\n{found.comparison.in_words(study.DOUBLING)}")
+    report = (output / "report.html").resolve()
+    words.append(f"\nThe report: {report}")
+    if _write("\n".join(map(str, words)), sys.stdout):
+        return 0
+    _write(f"skclr: standard output cannot be written to. The report: {report}", sys.stderr)
+    return _NOT_PRINTED
+
+
+def _open_closed_streams() -> None:
+    """Open what the shell has closed (``>&-``), to nowhere.
+
+    The next file or pipe would otherwise get its number, and take what other code writes there.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _find_temporary_folder(output: Path) -> None:
+    """Let a folder in that of the study be the temporary one, where there is no other."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        folder = output.absolute() / ".temporary"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ["TMPDIR"] = str(folder)
+            # registered first, so removed last, after what others have in it
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _read_state(output: Path) -> dict | None:
+    """Return what the folder says of the study in it, or None."""
+    try:
+        return json.loads((output / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _say_what_is_kept(output: Path, earlier: dict | None) -> str:
+    """Say where an interrupted study is, which may not have got as far as its own folder."""
+    state = _read_state(output)
+    if state is None or state == earlier:
+        return "Nothing was finished, and nothing written."
+    report = output / "report.html"
+    place = report if report.exists() else output
+    if not state["finished"]:
+        return f"Nothing was finished. The report, which says so: {place}"
+    return f"What was finished is in {place}."
+
+
+def _write(text: str, stream: TextIO | None) -> bool:
+    """Write a line, with whatever characters the stream has, and return whether it could be."""
+    if stream is None:
+        return False
+    try:
+        try:
+            stream.write(f"{text}\n")
+        except UnicodeEncodeError:
+            encoding = stream.encoding
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    except (OSError, ValueError):
+        _silence(stream)
+        return False
+    return _flush(stream)
+
+
+def _flush(stream: TextIO | None) -> bool:
+    if stream is None:
+        return False
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        _silence(stream)
+        return False
+    return True
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what a stream still holds to nowhere, or Python fails in writing it as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser():
@@ -56,6 +153,9 @@ def _parser():
         prog="python -m skclr",
         description="Which learning rates work, how CLR trains between them, and whether growing "
         "the batch does what lowering the rate does: LeNet-5 on Fashion-MNIST.",
+        epilog="Exit status: 0 when all went well; 1 when the study failed or could not begin; 2 "
+        "for wrong arguments; 3 when the report was written, but standard output was closed or "
+        "full; 130 when interrupted.",
     )
     parser.add_argument(
         "--data",

@@ -8,6 +8,9 @@ from pathlib import Path
 from skclr.study._findings import RUNS, Study
 
 STATE = "study.json"
+# what the store of the comparison leaves when its process is ended: its lock, and a half-written
+# table
+_LEFTOVERS = (".comparison.csv.lock", ".comparison.csv.new", ".comparison-epochs.csv.new")
 PICTURES = (
     "lr_sweep",
     "lr_candidates",
@@ -29,8 +32,16 @@ def claim_folder(output: Path, force: bool) -> None:
             "--force (force=True) to overwrite it."
         )
     output.mkdir(parents=True, exist_ok=True)
+    if force:
+        taken += _LEFTOVERS
     for name in taken:
-        (output / name).unlink()
+        (output / name).unlink(missing_ok=True)
+
+
+def clear_leftovers(output: Path) -> None:
+    """Remove the hidden files of the comparison's store, to which nobody writes any more."""
+    for name in _LEFTOVERS:
+        (output / name).unlink(missing_ok=True)
 
 
 def file_names() -> list[str]:
@@ -62,4 +73,4 @@ def write_state(study: Study, state: str) -> None:
     text = json.dumps(
         {**study.settings, "state": state, "finished": study.finished, **found}, indent=2
     )
-    (study.output / STATE).write_text(text + "\n")
+    (study.output / STATE).write_text(text + "\n", encoding="utf-8")

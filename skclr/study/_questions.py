@@ -141,7 +141,7 @@ def _record_classes(study, name, y_test, y_pred):
         for as_table in (False, True)
     )
     path = study.output / f"classification_report_{name}.txt"
-    path.write_text(f"{RUNS[name]}\n\n{text}")
+    path.write_text(f"{RUNS[name]}\n\n{text}", encoding="utf-8")
     table.pop("accuracy", None)
     study.reports[name] = pd.DataFrame(table).T.rename_axis("class").reset_index()
     reports = pd.concat(study.reports, names=["run"]).reset_index(level=0)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 import skclr
+from skclr._process import flushable_streams
 from skclr._progress import progress
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
 from skclr.study._findings import Study
-from skclr.study._folder import claim_folder, write_state
+from skclr.study._folder import claim_folder, clear_leftovers, write_state
 from skclr.study._page import write_report
 from skclr.study._pictures import draw_pictures
 from skclr.study._questions import (
@@ -109,7 +110,7 @@ def run(
     comparing = 2 * COMPARED_SEEDS * compared_epochs(epochs)
     total = measuring + training + comparing
     try:
-        with progress(total, show=bool(verbose)) as bar:
+        with progress(total, show=bool(verbose)) as bar, flushable_streams():
             measure_range(study, images, candidate_epochs, n_jobs, bar)
             bar.stage("training", measuring)
             train_all(study, images, n_jobs, bar)
@@ -117,7 +118,7 @@ def run(
             compare(study, images, n_jobs, bar)
             bar.stage("done", total)
     except BaseException as stopped:
-        _finish(study, "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed")
+        _finish(study, _state_after(stopped))
         raise
     _finish(study, "finished")
     return study
@@ -172,6 +173,18 @@ def _doubling_epochs(epochs):
 
 
 def _finish(study, state):
-    draw_pictures(study)
-    write_state(study, state)
-    write_report(study, state)
+    """Draw and write; a picture that cannot be drawn keeps back no answer."""
+    try:
+        draw_pictures(study)
+    except BaseException as stopped:
+        if state == "finished":
+            state = _state_after(stopped)
+        raise
+    finally:
+        clear_leftovers(study.output)
+        write_state(study, state)
+        write_report(study, state)
+
+
+def _state_after(stopped):
+    return "interrupted" if isinstance(stopped, KeyboardInterrupt) else "failed"

@@ -71,7 +71,7 @@ def answer_clr(study: Study) -> list[str]:
         low, high = map(_rounded, study.boundaries)
         words.append(
             f"Triangular CLR between {low} and {high} reached a test accuracy of "
-            f"{row.test_accuracy:.4f} after {row.epochs} epochs (training loss "
+            f"{row.test_accuracy:.4f} after {_epochs(row.epochs)} (training loss "
             f"{row.train_loss:.3f}, with augmentation; test loss {row.test_loss:.3f})."
         )
         words.append(_about_classes(study, "clr_measured"))
@@ -105,8 +105,9 @@ def answer_batch_size(study: Study) -> list[str]:
         words.append(
             f"With the rate held at {_rounded(rate)} and the batch doubled from "
             f"{history['batch_size'].iloc[0]} to {history['batch_size'].iloc[-1]} over "
-            f"{row.epochs} epochs, the training loss fell from {history['train_loss'].iloc[0]:.3f} "
-            f"to {row.train_loss:.3f}, and the test accuracy ended at {row.test_accuracy:.4f}."
+            f"{_epochs(row.epochs)}, the training loss fell from "
+            f"{history['train_loss'].iloc[0]:.3f} to {row.train_loss:.3f}, and the test accuracy "
+            f"ended at {row.test_accuracy:.4f}."
         )
     words += [
         _beside_clr(study, rows[doubling], rows[clr])
@@ -136,7 +137,7 @@ def _about_seeds(comparison):
         f"One run of each cannot tell how much is chance; {n_seeds} seeds can. The rate halved at "
         f"a batch of {sizes.min()}, from {_rounded(history['lr'].max())} on, and the batch doubled "
         f"up to {sizes.max()} at that rate, go through the same noise scale (rate over batch size) "
-        f"in the same {history['epoch'].max()} epochs, from the same initial weights. "
+        f"in the same {_epochs(history['epoch'].max())}, from the same initial weights. "
     )
     sentence = comparison.in_words(DOUBLING)
     words += sentence[0].upper() + sentence[1:]
@@ -171,7 +172,7 @@ def _beside_clr(study, doubling, clr):
     return (
         f"With the {settings} settings, batch doubling ends {_points(difference)} {more} accurate "
         f"on the test set than CLR: {verdict}. It took {doubling.updates:,} updates in "
-        f"{doubling.epochs} epochs against {clr.updates:,} in {clr.epochs}, and "
+        f"{_epochs(doubling.epochs)} against {clr.updates:,} in {clr.epochs}, and "
         f"{doubling.seconds / doubling.epochs:.1f} seconds an epoch against "
         f"{clr.seconds / clr.epochs:.1f}. Test loss less training loss is {gap[0]:+.3f} for "
         f"doubling and {gap[1]:+.3f} for CLR."
@@ -180,6 +181,10 @@ def _beside_clr(study, doubling, clr):
 
 def _summary_rows(study):
     return {row.run: row for row in study.summary.itertuples()}
+
+
+def _epochs(number):
+    return f"{number} epoch" if number == 1 else f"{number} epochs"
 
 
 def _points(difference):

@@ -31,3 +31,17 @@ def test_the_package_runs_as_a_module():
     run = subprocess.run([sys.executable, "-m", "skclr", "--help"], capture_output=True, text=True)
     assert run.returncode == 0
     assert "python -m skclr" in run.stdout
+
+
+def test_a_run_that_is_interrupted_before_it_has_its_folder_points_to_no_older_report(
+    tmp_path, capsys, monkeypatch
+):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    (tmp_path / "study.json").write_text('{"finished": ["sweep"]}')
+    (tmp_path / "report.html").write_text("an older report")
+    monkeypatch.setattr("skclr.study._run._load", interrupted)
+    assert main(["--output", str(tmp_path), "--force"]) == 130
+    error = capsys.readouterr().err
+    assert error.strip() == "Interrupted. Nothing was finished, and nothing written."

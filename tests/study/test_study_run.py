@@ -80,3 +80,21 @@ def test_a_study_interrupted_in_its_first_sweep_says_that_nothing_was_finished(
     page = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").split())
     assert "This run was interrupted. What was finished: nothing yet." in page
     assert "1. Which" not in page
+
+
+@pytest.mark.parametrize(
+    ("stopped", "state"), [(OSError("no font"), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_pictures_that_cannot_be_drawn_keep_back_no_report(
+    stopped, state, tmp_path, monkeypatch, images
+):
+    def failing(*args):
+        raise stopped
+
+    monkeypatch.setattr("skclr.study._run.draw_pictures", failing)
+    for part in ("measure_range", "train_all", "compare"):
+        monkeypatch.setattr(f"skclr.study._run.{part}", lambda *args: None)
+    with pytest.raises(type(stopped)):
+        study.run(tmp_path, data=images, epochs=1, n_jobs=1)
+    assert json.loads((tmp_path / "study.json").read_text())["state"] == state
+    assert (tmp_path / "report.html").exists()
