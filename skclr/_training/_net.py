@@ -268,6 +268,9 @@ class ImageClassifier(PiecewiseNet):
             for group in self.optimizer_.param_groups:
                 if name in group:
                     group[name] = now[name]
+        if "lr" in changed & now.keys():  # groups with rates of their own keep their ratio to it
+            for group in self.optimizer_.param_groups:
+                group["lr"] = now["lr"] * group.get("lr_ratio", 1)
         if self.compile and not self._network.is_compiled:
             self.torch_compile(self.module_, "module")
         if changed - {"momentum", "weight_decay"}:

@@ -14,6 +14,7 @@ from skclr.callbacks._lr_schedule import constant_lr as constant_lr
 from skclr.callbacks._noise_scale import GradientNoiseScale
 from skclr.callbacks._one_cycle import OneCycleLR
 from skclr.callbacks._range_test import LRRangeTest
+from skclr.callbacks._rate_callback import LRRecorder as LRRecorder
 from skclr.callbacks._stop import StopTraining
 
 __all__ = [
@@ -30,6 +31,10 @@ __all__ = [
 
 for name in __all__:
     globals()[name].__module__ = __name__
-for pickled in (_GrowingIterator, constant_lr):  # pickles know them, too, by this address
+for pickled in (
+    _GrowingIterator,
+    constant_lr,
+    LRRecorder,
+):  # pickles know them, too, by this address
     pickled.__module__ = __name__
 del name, pickled

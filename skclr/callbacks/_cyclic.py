@@ -36,13 +36,15 @@ class CyclicLR(EpochLRSchedule):
         How the amplitude develops: constant, halved after each cycle, or decaying by `gamma`
         with each iteration.
     base_lr, max_lr : float or sequence of float, default=1e-3 and 0.1
-        The boundaries; a sequence holds one value for each parameter group of the optimizer.
+        The boundaries; a sequence holds one value for each parameter group of the optimizer, in
+        place of rates that the groups were built with.
     step_size : float, default=5
         Half a cycle, in the unit that `step_unit` names.
     step_unit : {"epoch", "iteration"}, default="epoch"
         The unit of `step_size`. In epochs the cycle keeps its length whatever the batch size.
     gamma : float, default=1.0
-        The factor of ``"exp_range"``, per iteration, in (0, 1].
+        The factor of ``"exp_range"``, per iteration (per batch, with `step_unit` "epoch"), in
+        (0, 1].
     scale_fn : callable or None, default=None
         A scale of one's own in place of the policy's: called with an array of cycle numbers
         (1, 1, ..., 2, ...) or of iterations, see `scale_mode`, returns an array of factors.
@@ -157,14 +159,14 @@ class CyclicLR(EpochLRSchedule):
                 f"max_momentum < 1, got {self.base_momentum!r} and {self.max_momentum!r}."
             )
 
-    def on_epoch_begin(
-        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
-    ) -> None:
-        """Lay the schedule over the epoch that begins."""
+    def _lay_out(self, net: NeuralNet, dataset_train: Any) -> None:
         if self.step_unit == "epoch":
-            super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+            super()._lay_out(net, dataset_train)
         else:
-            self.place_, self.table_ = self.iteration_, None
+            self.place_ = self.iteration_
+
+    def _places_in_batch(self, n_updates: int) -> int:
+        return 1 if self.step_unit == "epoch" else n_updates
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         """Return the rate of each of these iterations.
@@ -200,8 +202,8 @@ class CyclicLR(EpochLRSchedule):
     def on_batch_begin(
         self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Set rate and momentum of the update that follows, and record them."""
-        if training and self.cycle_momentum:
+        """Set rate and momentum of the update that follows."""
+        if training and self.cycle_momentum and not self.idle_:
             self._set_momentum(net)
         super().on_batch_begin(net, batch, training, **kwargs)
 

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 from skorch import NeuralNet
-from skorch.callbacks import Callback
 
 from skclr._history import count_updates
 from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._rate_callback import RateSetter
 
 _RATES_AT_ONCE = 512
-_LARGEST_RATE = np.finfo(np.float32).max
 
 
-class LRSchedule(Callback):
+class LRSchedule(RateSetter):
     """Set the learning rate of every update from a function of the iteration.
 
     Parameters
@@ -32,19 +31,37 @@ class LRSchedule(Callback):
     Attributes
     ----------
     iteration_ : int
-        The number of updates begun so far.
+        The number of updates made so far.
 
     Raises
     ------
     ValueError
         When training begins and the schedule's first rate is not a finite number >= 0; during
-        training when a later one is not.
+        training when a later one is not. When another callback sets the rate too: before training
+        where it is one of skorch's or torch's schedulers or one of this package, otherwise as soon
+        as it is seen.
 
     See Also
     --------
     CyclicLR : The cyclical policies.
     OneCycleLR : One cycle over the whole training.
     LRHalving : Halve the rate every few epochs.
+
+    Notes
+    -----
+    What follows is true of every callback of this package that sets the learning rate.
+
+    The rate that the net was built with (``lr`` or ``optimizer__lr``) gives way to the schedule's.
+    A parameter group with a rate of its own keeps its ratio to it: with ``lr=0.1`` and
+    ``optimizer__param_groups=[("conv*", {"lr": 0.01})]`` those weights learn at a tenth of the
+    schedule's rate, and with 0 not at all. The history shows the rate of the first group that has
+    none of its own.
+
+    An iteration is a step of the optimizer. Where gradients are accumulated over several batches,
+    a batch without a step has no rate in the history, and ``n_updates`` 0 in its place. Schedules
+    whose shape is laid out in epochs go by batches, so that an epoch keeps its length.
+
+    A sweep (:class:`LRRangeTest`) takes the place of a schedule beside it.
 
     Examples
     --------
@@ -67,34 +84,31 @@ class LRSchedule(Callback):
         self.schedule = schedule
         self.event_name = event_name
 
+    gives_way = True
+
     def initialize(self) -> LRSchedule:
         """Forget the progress of an earlier training."""
         self.iteration_ = 0
         return self
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Take up the count where the history left it, and check the schedule."""
+        """Check the schedule, and that nothing else sets the rate."""
+        super().on_train_begin(net, X, y, **kwargs)
         self.iteration_ = count_updates(net.history)
-        self._begin(net)
+        self._check_schedule()
 
-    def _begin(self, net: NeuralNet) -> None:
-        self._set_rate(net, self._checked(self.schedule(self.iteration_), self.iteration_))
+    def _check_schedule(self) -> None:
+        self._next_rate()
 
-    def on_batch_begin(
-        self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any
-    ) -> None:
-        """Set the rate of the update that follows, and record it."""
-        if not training:
-            return
-        rate = self._next_rate()
-        self._set_rate(net, rate)
-        first = rate[0] if isinstance(rate, np.ndarray) else rate
-        net.history.record_batch(self.event_name, float(first))
-        self.iteration_ += 1
+    def _take_up(self, net: NeuralNet) -> None:
+        super()._take_up(net)
+        self.iteration_ = count_updates(net.history)
 
     def _next_rate(self) -> float | np.ndarray:
-        """Return the rate of the update that follows, or one for each parameter group."""
         return self._checked(self.schedule(self.iteration_), self.iteration_)
+
+    def _after_batch(self, net: NeuralNet, n_updates: int) -> None:
+        self.iteration_ += n_updates
 
     @staticmethod
     def _checked(rate: Any, iteration: int) -> float:
@@ -108,15 +122,6 @@ class LRSchedule(Callback):
                 "a finite number >= 0 is needed."
             )
         return number
-
-    @staticmethod
-    def _set_rate(net: NeuralNet, rate: float | np.ndarray) -> None:
-        if np.max(rate) > _LARGEST_RATE:
-            raise ValueError(f"The learning rate {np.max(rate):.3g} is too large for float32.")
-        groups = net.optimizer_.param_groups
-        rates = rate if isinstance(rate, np.ndarray) else [rate] * len(groups)
-        for group, value in zip(groups, rates, strict=True):
-            group["lr"] = float(value)
 
 
 def constant_lr(rate: float, iteration: int) -> float:
@@ -134,6 +139,8 @@ class EpochLRSchedule(LRSchedule):
     that goes on with another batch size or another number of samples keeps its place in the cycle.
     """
 
+    table_start_ = 0  # the iteration of the table's first row; pickles of before have none
+
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         """Return the rate of each of these iterations, shape (n,) or (n, n_groups)."""
         raise NotImplementedError
@@ -143,10 +150,10 @@ class EpochLRSchedule(LRSchedule):
         super().initialize()
         self.iterations_per_epoch_ = 1
         self.table_: np.ndarray | None = None
-        self.row_ = self.place_ = 0
+        self.table_start_ = self.place_ = 0
         return self
 
-    def _begin(self, net: NeuralNet) -> None:
+    def _check_schedule(self) -> None:
         self.iterations_per_epoch_ = 1  # the boundaries are checked before any data is seen
         self.table_ = None
         self._check_parameters()
@@ -158,20 +165,30 @@ class EpochLRSchedule(LRSchedule):
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Lay the schedule over the epoch that begins."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        if not self.idle_:
+            self.table_ = None
+            self._lay_out(net, dataset_train)
+
+    def _lay_out(self, net: NeuralNet, dataset_train: Any) -> None:
         self.iterations_per_epoch_ = iterations_per_epoch(net, dataset_train)
         self.place_ = self._first_iteration(net)
-        self.table_ = None
 
     def _first_iteration(self, net: NeuralNet) -> int:
         return (len(net.history) - 1) * self.iterations_per_epoch_
 
     def _next_rate(self) -> float | np.ndarray:
-        if self.table_ is None or self.row_ == len(self.table_):
-            self.table_ = np.asarray(
-                self.rates(np.arange(self.place_, self.place_ + _RATES_AT_ONCE))
-            )
-            self.row_ = 0
-        rate = self.table_[self.row_]
-        self.row_ += 1
-        self.place_ += 1
-        return rate
+        row = self.place_ - self.table_start_
+        if self.table_ is None or row >= len(self.table_):
+            self.table_start_, row = self.place_, 0
+            ahead = np.arange(self.place_, self.place_ + _RATES_AT_ONCE)
+            self.table_ = np.asarray(self.rates(ahead))
+        return self.table_[row]
+
+    def _after_batch(self, net: NeuralNet, n_updates: int) -> None:
+        super()._after_batch(net, n_updates)
+        self.place_ += self._places_in_batch(n_updates)
+
+    def _places_in_batch(self, n_updates: int) -> int:
+        """Return how far a batch goes: laid out in epochs, by one, whatever its updates."""
+        return 1

@@ -67,9 +67,12 @@ class OneCycleLR(EpochLRSchedule):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Begin a cycle over ``net.max_epochs`` epochs."""
-        self.epochs_before_ = len(net.history)
         self.max_epochs_ = max(net.max_epochs, 1)
         super().on_train_begin(net, X, y, **kwargs)
+
+    def _take_up(self, net: NeuralNet) -> None:
+        super()._take_up(net)
+        self.epochs_before_ = len(net.history) - 1
 
     def _first_iteration(self, net: NeuralNet) -> int:
         return (len(net.history) - 1 - self.epochs_before_) * self.iterations_per_epoch_

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 from skorch import NeuralNet
-from skorch.callbacks import Callback
 
 from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._rate_callback import RateSetter
 from skclr.callbacks._stop import StopTraining
 
 
-class LRRangeTest(Callback):
+class LRRangeTest(RateSetter):
     r"""Raise the learning rate from update to update and watch the loss.
 
     The rate of update :math:`i` of :math:`n` is :math:`min\,(max/min)^{i/(n-1)}` (``"exp"``) or
@@ -52,7 +52,9 @@ class LRRangeTest(Callback):
     Raises
     ------
     ValueError
-        When training begins and a parameter is out of its range.
+        When training begins and a parameter is out of its range, or another callback sets the rate
+        too (a schedule of this package gives way). With ``n_iter=None``, when a batch makes no
+        update.
 
     See Also
     --------
@@ -61,6 +63,10 @@ class LRRangeTest(Callback):
     Notes
     -----
     The net that is swept is of no further use: give this callback to a clone.
+
+    An update is a step of the optimizer. Where gradients are accumulated over several batches,
+    the loss of an update is the mean of its batches' losses. Parameter groups with a rate of their
+    own keep its ratio to the sweep's, see :class:`LRSchedule`.
 
     References
     ----------
@@ -114,10 +120,12 @@ class LRRangeTest(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Check the parameters and begin a sweep."""
+        super().on_train_begin(net, X, y, **kwargs)
         self.check()
         self.initialize()
         self.best_, self.average_ = math.inf, 0.0
         self.sweep_: list[float] = []
+        self.losses_of_update_: list[float] = []  # those of the batches since the last update
 
     def check(self) -> None:
         """Raise ValueError where a parameter is out of its range."""
@@ -145,30 +153,28 @@ class LRRangeTest(Callback):
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Lay out the rates before the first epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         if not self.sweep_:
             n_iter = self.n_iter or net.max_epochs * iterations_per_epoch(net, dataset_train)
             space: Callable[..., np.ndarray] = np.geomspace if self.mode == "exp" else np.linspace
             self.sweep_ = space(self.min_lr, self.max_lr, max(n_iter, 2)).tolist()
 
-    def on_batch_begin(
-        self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any
-    ) -> None:
-        """Set the rate of the update that follows, and record it."""
-        if not training:
-            return
-        rate = self.sweep_[len(self.lrs_)]
-        for group in net.optimizer_.param_groups:
-            group["lr"] = rate
-        self.lrs_.append(rate)
-        net.history.record_batch(self.event_name, rate)
+    def _next_rate(self) -> float:
+        return self.sweep_[len(self.lrs_)]
 
-    def on_batch_end(
-        self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any
-    ) -> None:
+    def _after_batch(self, net: NeuralNet, n_updates: int) -> None:
         """Smooth and record the loss; stop when the sweep is over."""
-        if not training:
+        self.losses_of_update_.append(net.history[-1]["batches"][-1]["train_loss"])
+        if not n_updates:
+            if self.n_iter is None:
+                raise ValueError(
+                    "A batch made no update, as where gradients are accumulated, so the number of "
+                    "updates in the sweep is not that of batches: give it as n_iter."
+                )
             return
-        loss = net.history[-1]["batches"][-1]["train_loss"]
+        self.lrs_.append(self._next_rate())
+        losses, self.losses_of_update_ = self.losses_of_update_, []
+        loss = losses[0] if len(losses) == 1 else float(np.mean(losses))
         self.average_ = self.smoothing * self.average_ + (1 - self.smoothing) * loss
         smoothed = self.average_ / (1 - self.smoothing ** len(self.lrs_))
         self.losses_.append(loss)

@@ -9,7 +9,6 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -27,7 +26,6 @@ from torch.utils.data import Dataset
 
 from skclr._training import Boundaries, ImageClassifier, parameter_names
 from skclr.batches import BatchIterator, check_labelled_images, encode
-from skclr.callbacks import constant_lr
 from skclr.classifier._boundaries import AUTO, check_boundaries, measure_range
 from skclr.classifier._parameters import (
     CONSTRAINTS,
@@ -60,12 +58,13 @@ class CLRLeNetClassifier(ImageClassifier):
         The network, called with images of shape (n, channels, 32, 32) in the dtype of its weights,
         returns logits of shape (n, n_classes). If its signature has ``in_channels`` or
         ``n_classes``, they are filled in from the data.
-    schedule : str or callable, default="exp_range"
+    schedule : str, callable or None, default="exp_range"
         ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
         ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and
         down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
         `base_lr`), ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
-        ``iteration -> learning rate``.
+        ``iteration -> learning rate``. None leaves the rate to callbacks and optimizer, which
+        begins with `max_lr` (or ``optimizer__lr``); with a schedule nothing else may set it.
     base_lr, max_lr : float or "auto", default=0.001 and 0.1
         The boundaries of the learning rate. ``"auto"`` has them measured by
         :func:`skclr.lr_range_test` on the training data before the training, in at most 920
@@ -155,6 +154,10 @@ class CLRLeNetClassifier(ImageClassifier):
 
     Notes
     -----
+    A parameter group with a rate of its own keeps its ratio to `max_lr` under any schedule:
+    ``optimizer__param_groups=[("conv*", {"lr": 0.0})]`` freezes the convolutions, and with
+    ``max_lr=0.1`` an ``lr`` of 0.01 is a tenth of the schedule's rate.
+
     X may be of shape (n, n_features), (n, h, w), (n, channels, h, w) or (n, h, w, channels), with
     1 or 3 channels, in any real dtype. Every image becomes 32 x 32: a smaller one is enlarged by
     the largest whole factor that fits and zero-padded around, a larger one is resized with
@@ -197,7 +200,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self,
         module: type | nn.Module = LeNet5,
         *,
-        schedule: str | Callable[[int], float] = "exp_range",
+        schedule: str | Callable[[int], float] | None = "exp_range",
         base_lr: float | str = 1e-3,
         max_lr: float | str = 0.1,
         step_size: float = 2.5,
@@ -351,6 +354,7 @@ class CLRLeNetClassifier(ImageClassifier):
         both = len(needed_boundaries(self.schedule)) == 2
         if both and AUTO not in (self.base_lr, self.max_lr):
             check_boundaries(self.base_lr, self.max_lr)
+        self._check_rates_of_optimizer()
         check_device(self.device)
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
             check_callback(item)
@@ -360,12 +364,34 @@ class CLRLeNetClassifier(ImageClassifier):
                 f"max_batch_size={self.max_batch_size!r} and batch_size={self.batch_size!r}."
             )
 
+    def _check_rates_of_optimizer(self):
+        """Raise ValueError where the optimizer is given rates that the schedule cannot obey."""
+        if self.schedule is not None and "optimizer__lr" in vars(self):
+            raise ValueError(
+                f"optimizer__lr={self.optimizer__lr!r} would have no effect, since the schedule "
+                "sets the learning rate: give max_lr in its place, or schedule=None, which leaves "
+                "the rate to callbacks and optimizer."
+            )
+        groups = getattr(self, "optimizer__param_groups", None) or ()
+        if self.max_lr == AUTO and any(group.get("lr") for _, group in groups):
+            raise ValueError(
+                "A parameter group keeps the ratio of its lr to max_lr, so with max_lr='auto' it "
+                "can have none but 0; give max_lr as a number."
+            )
+
     def _parameters_in_effect(self):
         names = ("schedule", "step_size", "gamma", "batch_size", "max_batch_size", "momentum",
                  "weight_decay")  # fmt: skip
         boundaries = self._training.boundaries
+        # what the optimizer goes on with, where no schedule sets it
+        free = (
+            {}
+            if self.schedule is not None
+            else {"lr": self.get_params_for("optimizer").get("lr", boundaries.max_lr)}
+        )
         return {
             **{name: getattr(self, name) for name in names},
+            **free,
             "callbacks": copy.copy(self.callbacks),  # a list may grow in its place
             "base_lr": boundaries.base_lr,
             "max_lr": boundaries.max_lr,
@@ -422,7 +448,9 @@ class CLRLeNetClassifier(ImageClassifier):
     @property
     def lr(self) -> float:
         """The learning rate that the optimizer is built with; the schedule takes over from it."""
-        return 0.0 if callable(self.schedule) else self._boundary("max_lr")
+        if callable(self.schedule) and self.max_lr == AUTO:  # which is of no use to a function
+            return 1.0
+        return self._boundary("max_lr")
 
     def _boundary(self, name):
         """Return a boundary as a number; before any training, the one that was given."""
@@ -456,9 +484,8 @@ class CLRLeNetClassifier(ImageClassifier):
         self : CLRLeNetClassifier
             With other parameters: it is meant for a clone, as in a range test.
         """
-        return self.set_params(
-            schedule=partial(constant_lr, 0.0), base_lr=1e-3, max_lr=0.1, validation_fraction=None
-        )
+        max_lr = 0.1 if self.max_lr == AUTO else self.max_lr
+        return self.set_params(schedule=None, base_lr=1e-3, max_lr=max_lr, validation_fraction=None)
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return the callbacks that every training has, the schedule first."""

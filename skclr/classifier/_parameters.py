@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from skclr.classifier._schedule import SCHEDULES
 
 _INSTEAD = {  # of parameters of skorch's
-    "lr": " Set max_lr, and schedule='constant'.",
+    "lr": " Set max_lr, and schedule='constant' or None.",
     "train_split": " Hold samples out with validation_fraction, or give X_val and y_val to fit.",
 }
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
@@ -23,7 +23,7 @@ _ABOVE_ZERO = Interval(Real, 0, np.inf, closed="neither")
 
 CONSTRAINTS: dict[str, list] = {
     "module": [callable],
-    "schedule": [StrOptions(set(SCHEDULES)), callable],
+    "schedule": [StrOptions(set(SCHEDULES)), callable, None],
     "base_lr": [_ABOVE_ZERO, StrOptions({"auto"})],
     "max_lr": [_ABOVE_ZERO, StrOptions({"auto"})],
     "step_size": [_ABOVE_ZERO],

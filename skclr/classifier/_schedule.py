@@ -11,6 +11,7 @@ from skclr.callbacks import (
     BatchDoubling,
     CyclicLR,
     LRHalving,
+    LRRecorder,
     LRSchedule,
     OneCycleLR,
     constant_lr,
@@ -27,15 +28,18 @@ SCHEDULES = (
 )
 
 
-def needed_boundaries(schedule: str | Callable) -> set[str]:
+_AT_MAX_LR = ("constant", "batch_doubling", None)
+
+
+def needed_boundaries(schedule: str | Callable | None) -> set[str]:
     """Return the names of the boundaries that a schedule uses."""
     if callable(schedule):
         return set()
-    return {"max_lr"} if schedule in ("constant", "batch_doubling") else {"base_lr", "max_lr"}
+    return {"max_lr"} if schedule in _AT_MAX_LR else {"base_lr", "max_lr"}
 
 
 def schedule_callbacks(
-    schedule: str | Callable,
+    schedule: str | Callable | None,
     boundary: Callable[[str], float],
     *,
     step_size: float,
@@ -47,13 +51,15 @@ def schedule_callbacks(
 
     Parameters
     ----------
-    schedule : str or callable
+    schedule : str, callable or None
         As in the classifier.
     boundary : callable
         Gives a boundary by its name, one of `needed_boundaries`.
     step_size, gamma, batch_size, max_batch_size : float or int
         As in the classifier.
     """
+    if schedule is None:
+        return [("lr_schedule", LRRecorder())]
     if callable(schedule):
         return [("lr_schedule", LRSchedule(schedule))]
     top = boundary("max_lr")

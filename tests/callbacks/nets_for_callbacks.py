@@ -60,7 +60,7 @@ def net_with_batch_iterator(*callbacks, **params):
 
 def classifier(*callbacks, **params):
     defaults = {
-        "schedule": "constant",
+        "schedule": None,
         "batch_size": BATCH_SIZE,
         "max_epochs": 2,
         "random_state": 0,

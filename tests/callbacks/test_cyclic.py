@@ -128,7 +128,7 @@ def test_parameter_groups_move_between_boundaries_of_their_own(make_net, table):
 
 def test_one_pair_of_boundaries_serves_all_parameter_groups(table):
     spy = Spy()
-    groups = [("weight", {"lr": 0.5})]
+    groups = [("weight", {"weight_decay": 0.1})]
     plain_net(CyclicLR(step_size=1), spy, optimizer__param_groups=groups).fit(*table)
     assert all(first == second for first, second in spy.rates)
 

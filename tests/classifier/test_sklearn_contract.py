@@ -59,7 +59,7 @@ def test_all_of_this_while_it_is_a_skorch_net():
 
 WRONG_VALUES = {
     "module": ["LeNet5", None],
-    "schedule": ["sawtooth", None, 1],
+    "schedule": ["sawtooth", "None", 1],
     "base_lr": [0, -1.0, math.inf, math.nan, "auto?", None],
     "max_lr": [0, -1.0, math.inf, math.nan, "auto?", None],
     "step_size": [0, -1, math.inf, math.nan, "2", None],
@@ -171,6 +171,7 @@ def test_parameters_stay_as_they_were_given(two_classes):
     params = {
         "base_lr": np.float32(0.001),
         "batch_size": np.int64(16),
+        "schedule": None,
         "callbacks": [("cyclic", CyclicLR(step_size=1))],
         "random_state": np.random.RandomState(0),
         "module__activation": nn.ReLU,
