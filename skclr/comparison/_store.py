@@ -168,7 +168,7 @@ def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 def _replace(path: Path, frame: pd.DataFrame) -> None:
     """Write a table beside a file, and put it in its place in one step."""
     new = path.with_name(f".{path.name}.new")
-    with open(new, "w", newline="") as file:
+    with open(new, "w", newline="", encoding="utf-8") as file:
         frame.to_csv(file, index=False)
         file.flush()
         os.fsync(file.fileno())

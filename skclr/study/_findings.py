@@ -94,7 +94,7 @@ def published(name: str) -> pd.DataFrame:
     >>> float(published("clr_training")["test_accuracy"].iloc[-1])
     0.8977
     """
-    with (files("skclr.study") / "data" / f"{name}.csv").open() as file:
+    with (files("skclr.study") / "data" / f"{name}.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file)
 
 
