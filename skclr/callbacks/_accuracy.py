@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from skorch import NeuralNet
@@ -44,11 +43,6 @@ class BatchAccuracy(Callback):
         self.name = name
         self.on_train = on_train
 
-    def initialize(self) -> BatchAccuracy:
-        """Forget the best of an earlier training."""
-        self.best_ = -math.inf
-        return self
-
     def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
@@ -78,6 +72,7 @@ class BatchAccuracy(Callback):
         if not self.seen_:
             return
         share = self.right_ / self.seen_
+        # of the history, which another callback may have loaded
+        best = max((epoch[self.name] for epoch in net.history if self.name in epoch), default=-1.0)
         net.history.record(self.name, share)
-        net.history.record(f"{self.name}_best", share > self.best_)
-        self.best_ = max(self.best_, share)
+        net.history.record(f"{self.name}_best", share > best)

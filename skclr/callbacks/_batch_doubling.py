@@ -11,6 +11,11 @@ from skorch.callbacks import Callback
 
 from skclr import schedules
 
+_NO_EFFECT = (
+    "BatchDoubling had no effect: another callback took the net's training iterator before the "
+    "first epoch."
+)
+
 
 class BatchDoubling(Callback):
     """Grow the batch size every few epochs, up to a limit.
@@ -35,7 +40,8 @@ class BatchDoubling(Callback):
     Raises
     ------
     ValueError
-        When training begins and a parameter is out of its range.
+        When training begins and a parameter is out of its range, or another callback doubles the
+        batch size too.
 
     See Also
     --------
@@ -125,11 +131,19 @@ class BatchDoubling(Callback):
         int
             Updates.
         """
+        if not self.growing_.is_in_use:
+            raise RuntimeError(_NO_EFFECT)
         self.growing_.batch_size = self.batch_size_at(epoch)
         return len(self.growing_)
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Check the sizes, and be there when the net builds its training iterator."""
+        names = [name for name, callback in net.callbacks_ if isinstance(callback, BatchDoubling)]
+        if len(names) > 1:
+            raise ValueError(
+                f"The batch size is set by {len(names)} BatchDoubling callbacks, {names}. Keep one "
+                "of them; beside it CLRLeNetClassifier takes any schedule but 'batch_doubling'."
+            )
         self.batch_size_at(0)
         own = net.iterator_train
         # a training that failed before its first epoch may have left our stand-in behind
@@ -141,6 +155,8 @@ class BatchDoubling(Callback):
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         """Set the size of the epoch that begins, and record it."""
+        if not self.growing_.is_in_use:
+            raise RuntimeError(_NO_EFFECT)
         self.batch_size_ = self.growing_.batch_size = self.batch_size_at(len(net.history) - 1)
         net.history.record("batch_size", self.batch_size_)
 
@@ -149,10 +165,7 @@ class BatchDoubling(Callback):
     ) -> None:
         """Make sure that it was our iterator that the epoch went through."""
         if not self.growing_.n_passes:
-            raise RuntimeError(
-                "BatchDoubling had no effect: another callback took the net's training iterator "
-                "before the first epoch."
-            )
+            raise RuntimeError(_NO_EFFECT)
 
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Let go of the data."""
@@ -176,12 +189,14 @@ class _GrowingIterator:
         self.batch_size: int | None = None
         self._iterator: Any = None
         self._built_with: int | None = None
+        self.is_in_use = False  # since the net has called for its iterator
+        self.n_passes = 0
 
     def __call__(self, dataset: Any, **kwargs: Any) -> _GrowingIterator:
         self._put_back()
         self._dataset, self._kwargs = dataset, kwargs
         self._iterator = None
-        self.n_passes = 0
+        self.is_in_use, self.n_passes = True, 0
         return self
 
     def __getstate__(self) -> dict[str, Any]:

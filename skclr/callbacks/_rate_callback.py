@@ -94,21 +94,18 @@ class RateSetter(RateObserver):
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Raise ValueError where another callback sets the rate too."""
         super().on_train_begin(net, X, y, **kwargs)
-        setters = [
-            (name, callback)
-            for name, callback in net.callbacks_
-            if isinstance(callback, (RateSetter, skorch.callbacks.LRScheduler))
-        ]
-        others = [(name, callback) for name, callback in setters if callback is not self]
+        kinds = (RateSetter, skorch.callbacks.LRScheduler)
+        others = [(name, item) for name, item in net.callbacks_ if isinstance(item, kinds)]
+        others.pop([item is self for _, item in others].index(True))  # it may be there twice
         self.idle_ = self.gives_way and any(
-            isinstance(callback, RateSetter) and not callback.gives_way for _, callback in others
+            isinstance(item, RateSetter) and not item.gives_way for _, item in others
         )
-        for name, callback in others:
-            if isinstance(callback, RateSetter) and callback.gives_way != self.gives_way:
+        for name, item in others:
+            if isinstance(item, RateSetter) and item.gives_way != self.gives_way:
                 continue
             raise ValueError(
                 f"The learning rate is set twice, by {type(self).__name__} and by "
-                f"{type(callback).__name__} ({name!r}). {LEAVE_IT}"
+                f"{type(item).__name__} ({name!r}). {LEAVE_IT}"
             )
 
     def _take_up(self, net: NeuralNet) -> None:

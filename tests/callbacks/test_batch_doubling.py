@@ -11,7 +11,7 @@ from skorch.dataset import ValidSplit
 from torch.utils.data import DataLoader
 
 from skclr.batches import BatchIterator
-from skclr.callbacks import BatchDoubling
+from skclr.callbacks import BatchDoubling, CyclicLR
 
 
 def test_batch_size_doubles_every_two_epochs_up_to_the_limit(make_net, table):
@@ -204,3 +204,30 @@ def test_a_net_whose_batches_grew_can_be_saved_and_copied_without_its_data(make_
 
     without = make_net().fit(*table)
     assert len(pickle.dumps(net)) < len(pickle.dumps(without)) + 5000
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_that_set_the_batch_size_are_refused(make_net, table, same):
+    first = BatchDoubling(10)
+    callbacks = [("one", first), ("two", first if same else BatchDoubling(20))]
+    with pytest.raises(ValueError, match="set by 2 BatchDoubling callbacks"):
+        make_net(*callbacks).fit(*table)
+
+
+def test_one_beside_that_of_the_classifier_is_refused(table):
+    clf = classifier(BatchDoubling(10), schedule="batch_doubling", max_batch_size=20)
+    with pytest.raises(ValueError, match="any schedule but 'batch_doubling'"):
+        clf.fit(*table)
+
+
+@pytest.mark.parametrize("rate", [[], [CyclicLR(step_size=1)]])
+def test_an_iterator_that_was_taken_is_named_before_the_first_epoch(make_net, table, rate):
+    class TakesTheIterator(Callback):
+        def on_train_begin(self, net, **kwargs):
+            net.iterator_train = BatchIterator
+
+    spy = Spy()
+    net = make_net(*rate, BatchDoubling(10), TakesTheIterator(), spy)
+    with pytest.raises(RuntimeError, match="had no effect"):
+        net.fit(*table)
+    assert not spy.sizes

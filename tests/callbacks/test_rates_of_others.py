@@ -187,6 +187,12 @@ def test_two_sweeps_are_refused(make_net, table):
         net.fit(*table)
 
 
+@named
+def test_the_same_callback_twice_is_refused(make_net, table, callback):
+    with pytest.raises(ValueError, match="set twice"):
+        make_net(("one", callback), ("two", callback)).fit(*table)
+
+
 @pytest.mark.parametrize("moment", ["batch begin", "gradients", "batch end", "epoch begin",
                                     "epoch end"])  # fmt: skip
 @pytest.mark.parametrize("after", [True, False])
