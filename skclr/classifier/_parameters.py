@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, InputShapeSetter
 
 from skclr.classifier._schedule import SCHEDULES
 
@@ -119,6 +119,14 @@ def check_default_device() -> None:
 def check_callback(item: Any) -> None:
     """Raise ValueError unless this is a skorch callback, or a pair of a name and one."""
     callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+    if callback is InputShapeSetter or (
+        isinstance(callback, InputShapeSetter) and callback.input_dim_fn is None
+    ):
+        raise ValueError(
+            "InputShapeSetter reads X.shape, and callbacks are given a data set here: give it an "
+            "input_dim_fn, or let the module have in_channels and n_classes, which are filled in "
+            "without it."
+        )
     if callback is None or isinstance(callback, Callback):
         return
     if not (isinstance(callback, type) and issubclass(callback, Callback)):

@@ -50,7 +50,8 @@ def test_a_net_with_a_schedule_is_asked_to_leave_the_rate_to_callbacks(two_class
     fitted = fit_clone(clf, [], 1, *two_classes, seed=3)
     assert fitted.validation_fraction is None
     assert fitted.random_state == 3
-    assert fitted.optimizer_.param_groups[0]["lr"] == 0
+    assert fitted.schedule is None
+    assert not any("lr_schedule" in name for name in fitted.get_params())
     assert clf.max_lr == "auto"
 
 
