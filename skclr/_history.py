@@ -35,19 +35,19 @@ def last_lr(epoch: Mapping[str, Any]) -> float:
 
 def epoch_frame(history: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return a row an epoch."""
-    return pd.DataFrame(
-        [
-            {
-                "epoch": epoch["epoch"],
-                **{name: epoch.get(name, math.nan) for name in _MEASURED},
-                "lr": last_lr(epoch),
-                "batch_size": epoch["batch_size"],
-                "n_updates": sum(updates_in(train_rows(epoch))),
-                "dur": epoch.get("dur", math.nan),
-            }
-            for epoch in history
-        ]
-    )
+    rows = [
+        {
+            "epoch": epoch["epoch"],
+            **{name: epoch.get(name, math.nan) for name in _MEASURED},
+            "lr": last_lr(epoch),
+            "batch_size": epoch["batch_size"],
+            "n_updates": sum(updates_in(train_rows(epoch))),
+            "dur": epoch.get("dur", math.nan),
+        }
+        for epoch in history
+    ]
+    columns = ["epoch", *_MEASURED, "lr", "batch_size", "n_updates", "dur"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def batch_frame(history: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._sweep import draw_seeds
 from skclr._training import check_net, fit_clone
-from skclr.callbacks import LRSchedule, StopTraining, constant_lr
+from skclr.callbacks import LRSchedule, SweepEnded, constant_lr
 from skclr.exceptions import DivergenceError
 
 
@@ -88,4 +88,4 @@ class StopNotFinite(Callback):
     ) -> None:
         """Look at the loss."""
         if training and not math.isfinite(net.history[-1]["batches"][-1]["train_loss"]):
-            raise StopTraining
+            raise SweepEnded

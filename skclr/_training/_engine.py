@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import BatchScoring, EpochScoring, EpochTimer, PassthroughScoring
 from skorch.history import History
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
@@ -81,16 +81,12 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     # ---------------------------------------------------------------- building
 
-    def initialize(self) -> PiecewiseNet:
-        """Build network, optimizer and callbacks anew, from weights that `random_state` determines.
+    def _check_parameters(self) -> None:
+        """Raise ValueError where a parameter is not valid."""
 
-        Returns
-        -------
-        self : CLRLeNetClassifier
-            The classifier; it is fitted only if it was before.
-        """
-        with self._own_generators(new=True):
-            return super().initialize()
+    def _parameters_in_effect(self) -> dict[str, Any]:
+        """Return the parameters of which a change takes effect with the next call."""
+        return {}
 
     @contextmanager
     def _own_generators(self, *, new: bool = False) -> Iterator[None]:
@@ -183,6 +179,27 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             if part == "callbacks" and rest.partition("__")[0] not in known:
                 raise ValueError(f"{name!r}: there is no such callback among {sorted(known)}.")
 
+    def _apply_changes(self):
+        """Let what was set since the last call take effect, and keep weights and history."""
+        before, now = self._training.parameters, self._parameters_in_effect()
+        changed = {name for name in now if name not in before or before[name] != now[name]}
+        if "device" in changed & before.keys():
+            raise ValueError(
+                f"device={self.device!r} takes effect with a new fit; this training goes on on "
+                f"{before['device']!r}."
+            )
+        for name in changed & {"momentum", "weight_decay"}:
+            for group in self.optimizer_.param_groups:
+                if name in group:
+                    group[name] = now[name]
+        if "lr" in changed & now.keys():  # groups with rates of their own keep their ratio to it
+            for group in self.optimizer_.param_groups:
+                group["lr"] = now["lr"] * group.get("lr_ratio", 1)
+        if self.compile and not self._network.is_compiled:
+            self.torch_compile(self.module_, "module")
+        if changed - {"momentum", "weight_decay", "device"}:
+            self._initialize_callbacks()
+
     def _check_monitors(self, valid):
         """Raise ValueError where a callback goes by validation data that there are not."""
         if valid is not None:
@@ -267,6 +284,13 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         self._gave_probabilities = self._gives_probabilities()
         super().trim_for_prediction()
 
+    def _check_last_update(self, train):
+        """Raise unless the network, whose last update no loss has judged, gives finite answers."""
+        answers = self.forward(Subset(train, range(min(len(train), INFERENCE_BATCH_SIZE))))
+        if torch.isfinite(answers[0] if isinstance(answers, tuple) else answers).all():
+            return
+        raise self._divergence(math.nan)
+
     def _divergence(self, loss):
         epoch = self.history_[-1]
         return DivergenceError(
@@ -293,8 +317,11 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def _network(self) -> Network:
         """The network that answers batches of images as they come in."""
         state, known = self._fitted("network"), self._answering
-        if known is None or not known.is_made_of(self.module_, state, self.device):
-            known = self._answering = Network(self.module_, state, self.device)
+        weights = next(self.module_.parameters(), None)
+        # a device that is set takes effect with the next fit; the network is where it is
+        device = self.device if weights is None else weights.device
+        if known is None or not known.is_made_of(self.module_, state, device):
+            known = self._answering = Network(self.module_, state, device)
         return known
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:

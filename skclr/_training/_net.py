@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
@@ -19,15 +17,17 @@ from torch.utils.data import Dataset, Subset
 from skclr._history import batch_frame, epoch_frame
 from skclr._process import draw_seed, one_thread, watched_interrupts
 from skclr._training._engine import PiecewiseNet
-from skclr._training._network import INFERENCE_BATCH_SIZE, NO_COMPILER, is_lack_of_compiler
+from skclr._training._network import NO_COMPILER, is_lack_of_compiler
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 from skclr.batches import (
     ImageDataset,
     check_classes,
     check_labelled_images,
     encode,
+    is_dataset,
     warn_of_other_pixels,
 )
+from skclr.callbacks import SweepEnded
 
 
 class _Split(NamedTuple):
@@ -46,13 +46,6 @@ class ImageClassifier(PiecewiseNet):
 
     validation_fraction: float | None
     standardize: bool
-
-    def _check_parameters(self) -> None:
-        """Raise ValueError where a parameter is not valid."""
-
-    def _parameters_in_effect(self) -> dict[str, Any]:
-        """Return the parameters of which a change takes effect with the next call."""
-        return {}
 
     def _settled_boundaries(self, train: Dataset, *, measure: bool) -> Boundaries:
         """Return the boundaries of the learning rate for a training on these data."""
@@ -85,6 +78,25 @@ class ImageClassifier(PiecewiseNet):
     def pixel_std_(self) -> np.ndarray | None:
         """The standard deviation of the pixels; None with ``standardize=False``."""
         return self._fitted("pixel_std_").pixel_std
+
+    def initialize(self) -> ImageClassifier:
+        """Build network, optimizer and callbacks anew, from weights that `random_state` determines.
+
+        Returns
+        -------
+        self : CLRLeNetClassifier
+            The classifier; it is fitted only if it was before.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        """
+        self.check_training_readiness()
+        self._check_parameters()
+        with self._whole_or_not_at_all(copied=False), self._own_generators(new=True):
+            super().initialize()
+        return self
 
     def fit(
         self,
@@ -222,7 +234,7 @@ class ImageClassifier(PiecewiseNet):
     def _checked_validation(self, X_val, y_val, shape, classes):
         if X_val is None and y_val is None:
             return None
-        if X_val is None or (y_val is None and not isinstance(X_val, Dataset)):
+        if X_val is None or (y_val is None and not is_dataset(X_val)):
             raise ValueError("X_val and y_val go together, and one of them is None.")
         if self.validation_fraction is not None:
             raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
@@ -260,22 +272,6 @@ class ImageClassifier(PiecewiseNet):
             )
         return bool(other)
 
-    def _apply_changes(self):
-        """Let what was set since the last call take effect, and keep weights and history."""
-        before, now = self._training.parameters, self._parameters_in_effect()
-        changed = {name for name in now if name not in before or before[name] != now[name]}
-        for name in changed & {"momentum", "weight_decay"}:
-            for group in self.optimizer_.param_groups:
-                if name in group:
-                    group[name] = now[name]
-        if "lr" in changed & now.keys():  # groups with rates of their own keep their ratio to it
-            for group in self.optimizer_.param_groups:
-                group["lr"] = now["lr"] * group.get("lr_ratio", 1)
-        if self.compile and not self._network.is_compiled:
-            self.torch_compile(self.module_, "module")
-        if changed - {"momentum", "weight_decay"}:
-            self._initialize_callbacks()
-
     def _run(self, split):
         y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
         with watched_interrupts() as interrupts:
@@ -286,6 +282,8 @@ class ImageClassifier(PiecewiseNet):
             except KeyboardInterrupt as stop:  # which skorch's callbacks end a training with
                 if interrupts.caused(stop):
                     raise
+                if not isinstance(stop, SweepEnded):
+                    self._check_last_update(split.train)
             except Exception as error:
                 if self.compile and is_lack_of_compiler(error):
                     raise RuntimeError(NO_COMPILER) from error
@@ -293,13 +291,6 @@ class ImageClassifier(PiecewiseNet):
             finally:
                 self._step = None
                 self.notify("on_train_end", X=split.train, y=y)
-
-    def _check_last_update(self, train):
-        """Raise unless the network, whose last update no loss has judged, gives finite answers."""
-        answers = self.forward(Subset(train, range(min(len(train), INFERENCE_BATCH_SIZE))))
-        if torch.isfinite(answers[0] if isinstance(answers, tuple) else answers).all():
-            return
-        raise self._divergence(math.nan)
 
     def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the probability of each class.

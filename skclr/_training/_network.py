@@ -51,6 +51,7 @@ class Network:
         self._preparation = state.preparation()
         self.device = torch.device(device or "cpu")
         self.dtype = float_dtype(module)
+        self._has_answered = False
         self._compiled_modes: set[bool] = set()  # training, or not
 
     def is_made_of(
@@ -89,7 +90,16 @@ class Network:
         """
         if self.is_compiled and len(images) > 1:  # else each size of a batch is compiled anew
             torch._dynamo.mark_dynamic(images, 0)
-        answer = self.module(images)
+        try:
+            answer = self.module(images)
+        except RuntimeError as error:
+            if self._has_answered or is_lack_of_compiler(error):
+                raise
+            raise ValueError(
+                f"The network cannot take a batch of images of shape {tuple(images.shape)}. torch "
+                f"says: {error}"
+            ) from error
+        self._has_answered = True
         scores = answer[0] if isinstance(answer, tuple) else answer
         expected = (len(images), len(self.state.classes))
         if scores.shape != expected:

@@ -16,6 +16,7 @@ from skclr.callbacks._one_cycle import OneCycleLR
 from skclr.callbacks._range_test import LRRangeTest
 from skclr.callbacks._rate_callback import LRRecorder as LRRecorder
 from skclr.callbacks._stop import StopTraining
+from skclr.callbacks._stop import SweepEnded as SweepEnded
 
 __all__ = [
     "BatchAccuracy",

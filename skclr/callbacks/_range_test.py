@@ -12,7 +12,7 @@ from skorch import NeuralNet
 
 from skclr.callbacks._batch_doubling import iterations_per_epoch
 from skclr.callbacks._rate_callback import RateSetter
-from skclr.callbacks._stop import StopTraining
+from skclr.callbacks._stop import SweepEnded
 
 
 class LRRangeTest(RateSetter):
@@ -183,7 +183,7 @@ class LRRangeTest(RateSetter):
         self.best_ = min(self.best_, smoothed)
         self.stopped_ = self._reason(smoothed)
         if self.stopped_:
-            raise StopTraining(f"the learning-rate sweep is over: {self.stopped_}")
+            raise SweepEnded(f"the learning-rate sweep is over: {self.stopped_}")
 
     def _reason(self, smoothed: float) -> str | None:
         if not math.isfinite(smoothed):

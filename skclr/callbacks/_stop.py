@@ -1,4 +1,4 @@
-"""The way for a callback to end a training early."""
+"""The ways for a callback to end a training early."""
 
 
 class StopTraining(KeyboardInterrupt):
@@ -26,3 +26,7 @@ class StopTraining(KeyboardInterrupt):
     >>> len(net.history)
     2
     """
+
+
+class SweepEnded(StopTraining):
+    """The end of a sweep of rates, after which the network is of no further use."""

@@ -303,14 +303,18 @@ class CLRLeNetClassifier(ImageClassifier):
         with self._whole_or_not_at_all(copied=bool(params)):
             for name, value in own.items():
                 setattr(self, name, value)
-            at_once = [*self._modules, *self._criteria, *self._optimizers, "callbacks"]
+            at_once = [*self._modules, *self._criteria, *self._optimizers]
             applied = {
                 name: value for name, value in params.items() if name.split("__")[0] in at_once
             }
+            self.__dict__.update(params)
+            self._check_callback_parameters()
             if self.initialized_ and applied:
+                self._check_parameters()
                 with self._own_generators():
                     super().set_params(**applied)
-            self.__dict__.update(params)
+            if self.initialized_ and any(name.startswith("callbacks__") for name in params):
+                self._initialize_callbacks()
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -356,6 +360,7 @@ class CLRLeNetClassifier(ImageClassifier):
             check_boundaries(self.base_lr, self.max_lr)
         self._check_rates_of_optimizer()
         check_device(self.device)
+        self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
             check_callback(item)
         if self.schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
@@ -379,6 +384,12 @@ class CLRLeNetClassifier(ImageClassifier):
                 "can have none but 0; give max_lr as a number."
             )
 
+    def _check_callback_parameters(self):
+        for name in self._params_to_validate:
+            part, _, rest = name.partition("__")
+            if part == "callbacks" and "__" not in rest:
+                check_callback(getattr(self, name))
+
     def _parameters_in_effect(self):
         names = ("schedule", "step_size", "gamma", "batch_size", "max_batch_size", "momentum",
                  "weight_decay")  # fmt: skip
@@ -392,6 +403,7 @@ class CLRLeNetClassifier(ImageClassifier):
         return {
             **{name: getattr(self, name) for name in names},
             **free,
+            "device": self.device,
             "callbacks": copy.copy(self.callbacks),  # a list may grow in its place
             "base_lr": boundaries.base_lr,
             "max_lr": boundaries.max_lr,
@@ -580,6 +592,8 @@ class CLRLeNetClassifier(ImageClassifier):
         }
         given = {name: file for name, file in given.items() if file is not None}
         if given:
+            if not self.initialized_:
+                self.check_is_fitted()
             super().save_params(use_safetensors=use_safetensors, **given)
 
     def _weightless_module(self):
@@ -626,6 +640,8 @@ class CLRLeNetClassifier(ImageClassifier):
         """
         if f_params is None:
             f_params = kwargs.pop("f_module", None)
+        if use_safetensors:
+            self._check_parameters()
         with self._whole_or_not_at_all(copied=True):
             if f_params is not None and use_safetensors:
                 data = f_params.read() if hasattr(f_params, "read") else Path(f_params).read_bytes()

@@ -79,7 +79,7 @@ LOOKED_AT = ("digits", "rows", "12 x 12", "colour", "frame", "other frame")
 def check_error(error):
     """Fail unless an error is of a kind that is promised, with a sentence for the user."""
     assert type(error) in KINDS, repr(error)
-    text = str(error)
+    text = str(error).partition(" torch says: ")[0]
     assert len(text) > 15, repr(error)
     assert not [words for words in FOREIGN if words in text], repr(error)
     speaker = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
