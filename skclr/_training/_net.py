@@ -113,7 +113,8 @@ class ImageClassifier(PiecewiseNet):
         X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
                 (n, h, w, channels), or torch Dataset
             Images. A memory map is read batch by batch, and so is a data set of the map style, such
-            as torchvision's.
+            as torchvision's and Hugging Face's. Images of PIL, arrays and tensors may also come one
+            by one, in a list, an array of objects or the one column of a DataFrame.
         y : array-like of shape (n,)
             Labels, numbers or strings, of at least two classes. None: those of the data set.
         X_val, y_val : array-like, default=None

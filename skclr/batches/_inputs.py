@@ -12,11 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from skclr.batches._arrays import channels_first, from_torch
 from skclr.batches._dataset import ImageDataset
 from skclr.batches._lazy import is_lazy, opened
+from skclr.batches._objects import images_of_objects, is_dataset
 from skclr.exceptions import PixelScaleWarning
 
 _LOOKED_AT = 32  # images
@@ -53,9 +54,10 @@ def check_images(X: Any, expected: InputShape, name: str) -> Any:
     name : str
         The estimator's name, for messages.
     """
-    if isinstance(X, Dataset):
+    if is_dataset(X):
         X, _ = opened(X, labelled=False)
-    X = from_torch(X)
+    else:
+        X = images_of_objects(X)
     if not is_lazy(X):
         if _n_dimensions(X) == 2:
             X = validate_data(_witness(name, expected), X, reset=False, dtype="numeric")
@@ -79,10 +81,12 @@ def check_labelled_images(
     name : str
         The estimator's name, for messages.
     """
-    if isinstance(X, Dataset):
+    if is_dataset(X):
         X, own_labels = opened(X, labelled=y is None)
         y = own_labels if y is None else y
-    X, y = from_torch(X), from_torch(y)
+    else:
+        X = images_of_objects(X)
+    y = from_torch(y)
     feature_names = None
     if is_lazy(X):
         if y is None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import skorch.dataset
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from skclr.batches._arrays import as_array, channels_first
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._objects import image_key, label_key, pixels_of
 
 
-def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray | None]:
+def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | None]:
     """Return images and labels of a data set, without reading the images.
 
     Parameters
     ----------
-    dataset : Dataset
-        Of the map style, with a sample ``(image, label)`` or ``image``: torchvision's, a
-        ``TensorDataset``, skorch's, a :class:`ImageDataset`, or a ``Subset`` of one of these.
+    dataset : Dataset or sequence of samples
+        Of the map style, with a sample ``(image, label)`` or ``image``, or a dict of which one
+        value is an image: torchvision's, Hugging Face's, a ``TensorDataset``, skorch's, a
+        :class:`ImageDataset`, or a ``Subset`` of one of these.
     labelled : bool, default=True
         Whether labels are wanted, for which every sample may have to be made.
 
@@ -35,7 +37,8 @@ def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray 
     Raises
     ------
     TypeError
-        If the data set cannot be indexed.
+        If the data set cannot be indexed, or its samples are dicts that do not tell which of
+        their values is the image, or the label.
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
@@ -54,7 +57,8 @@ def opened(dataset: Dataset, *, labelled: bool = True) -> tuple[Any, np.ndarray 
         images, labels = (*dataset.tensors, None)[:2]
     else:
         return _Samples(dataset), _labels(dataset) if labelled else None
-    return as_array(images), None if labels is None else as_array(labels)
+    images = images if is_lazy(images) else as_array(images)
+    return images, None if labels is None else as_array(labels)
 
 
 def _labels(dataset: Any) -> np.ndarray | None:
@@ -62,9 +66,23 @@ def _labels(dataset: Any) -> np.ndarray | None:
     known = targets is not None and len(targets) == len(dataset)
     if known and getattr(dataset, "target_transform", None) is None:
         return as_array(targets)
-    if not isinstance(dataset[0], (tuple, list)):
+    first = dataset[0]
+    if isinstance(first, Mapping):
+        place = label_key(first)
+    else:
+        place = 1 if isinstance(first, (tuple, list)) else None
+    if place is None:
         return None
-    return np.array([dataset[index][1] for index in range(len(dataset))])
+    return np.array([_part(dataset[index], place, index) for index in range(len(dataset))])
+
+
+def _part(sample: Any, place: Any, index: int) -> Any:
+    try:
+        return sample[place]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(
+            f"Sample {index} of the data set has no {place!r}, as the first has."
+        ) from None
 
 
 def is_lazy(images: Any) -> bool:
@@ -114,19 +132,30 @@ class _Samples(_LazyImages):
     """The images of a data set that gives them one by one."""
 
     def __init__(self, dataset: Any):
-        first = self._channels_first(dataset, [0])
-        super().__init__((len(dataset), *first.shape[1:]), first.dtype)
+        sample = dataset[0]
+        if isinstance(sample, Mapping):
+            self._place: Any = image_key(sample)
+        else:
+            self._place = 0 if isinstance(sample, (tuple, list)) else None
         self._dataset = dataset
+        first = self._channels_first([0])
+        super().__init__((len(dataset), *first.shape[1:]), first.dtype)
 
-    @staticmethod
-    def _channels_first(dataset: Any, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = [dataset[int(index)] for index in indices]
-        images = [image[0] if isinstance(image, (tuple, list)) else image for image in images]
-        return channels_first(np.stack([np.asarray(image) for image in images]))
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({"_place": 0} | state)  # pickles of 0.1.0 have none
+
+    def _channels_first(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return channels_first(np.stack([self._image(int(index)) for index in indices]))
+
+    def _image(self, index: int) -> np.ndarray:
+        sample = self._dataset[index]
+        if isinstance(sample, (tuple, list, Mapping)) and self._place is not None:
+            sample = _part(sample, self._place, index)
+        return pixels_of(sample, f"The image of sample {index}")
 
     def _read(self, index: Any) -> np.ndarray:
         try:
-            images = self._channels_first(self._dataset, index)
+            images = self._channels_first(index)
         except ValueError as error:
             raise ValueError(f"The images of the data set do not go together: {error}") from error
         if images.shape[1:] != self.shape[1:]:

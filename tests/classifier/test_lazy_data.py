@@ -3,6 +3,7 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import skorch.dataset
 import torch
@@ -75,6 +76,26 @@ def test_validation_data_may_be_a_dataset_too(fashion):
     expected = quick().fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
     measured = ["train_loss", "valid_loss", "valid_acc"]
     assert_array_equal(clf.history_frame()[measured], expected.history_frame()[measured])
+
+
+def test_samples_may_be_dicts_and_images_may_come_one_by_one(fashion):
+    X, y = fashion
+    pictures = [Image.fromarray(image) for image in X]
+    samples = [{"image": image, "label": label} for image, label in zip(pictures, y, strict=True)]
+    expected = quick().fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+    clf = quick().fit(samples[:300], X_val=samples[300:])
+    assert_array_equal(clf.history_frame()["valid_acc"], expected.history_frame()["valid_acc"])
+    for given in (samples, pictures, pd.DataFrame({"image": pictures})):
+        assert_array_equal(clf.predict_proba(given), expected.predict_proba(X))
+
+
+def test_a_range_is_measured_on_a_dataset_as_on_its_arrays(fashion):
+    X, y = fashion
+    boundaries = {"base_lr": "auto", "max_lr": "auto"}
+    expected = quick(**boundaries).fit(X, y)
+    clf = quick(**boundaries).fit(OneByOne(X, y))
+    assert (clf.base_lr_, clf.max_lr_) == (expected.base_lr_, expected.max_lr_)
+    assert_array_equal(weights(clf), weights(expected))
 
 
 def test_what_a_dataset_lacks_is_said_before_any_training(fashion):
