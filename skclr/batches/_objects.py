@@ -146,7 +146,8 @@ def _refuse_what_holds_no_images(X: Any) -> None:
     if _is_of_pil(X):
         raise ValueError("X is a single image: pass a list of images, such as [image].")
     if not _is_array_like(X):
-        raise TypeError(
+        # of nothing and of a number, scikit-learn says that the value is wrong
+        raise (ValueError if X is None or np.isscalar(X) else TypeError)(
             f"X is {_described(X)}: pass an array or a list of images, or a data set that has a "
             "length and takes an index."
         )

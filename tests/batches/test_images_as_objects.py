@@ -195,9 +195,7 @@ def test_what_holds_no_plain_images_is_refused_with_what_to_pass(form, y):
 def test_labels_that_are_not_plain_are_asked_for():
     samples = [{"image": image, "fine": 1, "group": 2} for image in IMAGES]
     assert_array_equal(images_in(samples)[1], LABELS)
-    with pytest.raises(
-        TypeError, match=r"may be any of \['fine', 'group'\]: pass the labels as y"
-    ):
+    with pytest.raises(TypeError, match=r"may be any of \['fine', 'group'\]: pass the labels as y"):
         images_in(samples, None)
 
 
