@@ -181,7 +181,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "module": ([Tiny, Wider], ["Tiny", None]),
     "schedule": (
         ["constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
-         "batch_doubling", falling],
+         "batch_doubling", falling, None],
         ["nonsense", no_number, 3],
     ),
     "base_lr": ([1e-3, 1e-4], [5.0, 0.0, "low", None]),
