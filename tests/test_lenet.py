@@ -371,7 +371,7 @@ def test_the_older_exporter_to_onnx_leaves_the_number_of_images_open(tmp_path):
         output_names=names[1:], dynamic_axes={name: {0: "n"} for name in names},
     )  # fmt: skip
     images = torch.randn(9, 1, 32, 32)
-    (logits,) = ReferenceEvaluator(path).run(None, {"images": images.numpy()})
+    (logits,) = ReferenceEvaluator(str(path)).run(None, {"images": images.numpy()})
     np.testing.assert_allclose(logits, net(images).detach().numpy(), atol=2e-6)
 
 
