@@ -72,15 +72,20 @@ def settle_ratios(net: NeuralNet) -> None:
     A rate that a schedule has written is no group's own.
     """
     groups = net.optimizer_.param_groups
+    if any("param_groups" in group for group in groups):
+        raise ValueError(
+            "skorch does not divide the parameters of an optimizer anew: optimizer__param_groups "
+            "takes effect where it is set before the net is initialized."
+        )
     if all(_is_as_written(group) for group in groups):
         return
     reference = float(net.get_params_for("optimizer").get("lr", net.lr))
-    given = _given_rates(net, reference) if count_updates(net.history) else None
-    for index, group in enumerate(groups):
+    # an optimizer without our marks that was used before may hold any schedule's rates
+    is_of_others = not any(_WRITTEN in group for group in groups) and count_updates(net.history)
+    given = _given_rates(net, reference) if is_of_others else [float(g["lr"]) for g in groups]
+    for group, own in zip(groups, given, strict=True):
         if _is_as_written(group):
             continue
-        # a group without our marks that was trained before may hold any schedule's rate
-        own = given[index] if given and _WRITTEN not in group else float(group["lr"])
         group[_RATIO] = _ratio(own, reference)
         group[_WRITTEN] = float(group["lr"])
 

@@ -311,8 +311,11 @@ class CLRLeNetClassifier(ImageClassifier):
             self._check_callback_parameters()
             if self.initialized_ and applied:
                 self._check_parameters()
+                groups = applied.pop("optimizer__param_groups", None)
                 with self._own_generators():
                     super().set_params(**applied)
+                    if groups is not None:  # which skorch would leave out
+                        self._initialize_optimizer()
             if self.initialized_ and any(name.startswith("callbacks__") for name in params):
                 self._initialize_callbacks()
         return self

@@ -142,6 +142,25 @@ def test_a_net_that_was_trained_before_begins_the_schedule_at_its_own_rates(tabl
     assert others.all()
 
 
+def test_a_group_that_joins_during_the_training_keeps_its_ratio(make_net, table):
+    class Joins(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2:
+                parameter = torch.nn.Parameter(torch.zeros(1))
+                net.optimizer_.add_param_group({"params": [parameter], "lr": net.lr / 4})
+
+    net = make_net(LRSchedule(inverse_decay), Joins).fit(*table)
+    first, joined = [group["lr"] for group in net.optimizer_.param_groups]
+    assert_allclose([first, joined], [inverse_decay(11), inverse_decay(11) / 4])
+
+
+def test_groups_that_skorch_leaves_out_are_named(table):
+    net = plain_net(LRSchedule(inverse_decay)).fit(*table)
+    net.set_params(optimizer__param_groups=[("bias", {"lr": 0.0})])
+    with pytest.raises(ValueError, match="before the net is initialized"):
+        net.partial_fit(*table)
+
+
 def test_a_ratio_to_a_rate_of_zero_is_refused(table):
     net = plain_net(CyclicLR(), lr=0.0, optimizer__param_groups=[("bias", {"lr": 0.1})])
     with pytest.raises(ValueError, match="a rate above 0"):

@@ -42,6 +42,15 @@ def test_a_group_keeps_its_ratio_to_max_lr(two_classes, schedule):
     assert_allclose(dict(clf.callbacks_)["Spy"].rates_, rates(clf) / 20)
 
 
+@pytest.mark.parametrize("schedule", ["triangular", None])
+def test_groups_can_be_set_after_a_training(two_classes, schedule):
+    clf = lenet(schedule=schedule).fit(*two_classes)
+    before = convolutions(clf)
+    clf.set_params(optimizer__param_groups=[("conv*", {"lr": 0.0})]).partial_fit(*two_classes)
+    assert_array_equal(convolutions(clf), before)
+    assert [group["lr"] > 0 for group in clf.optimizer_.param_groups] == [False, True]
+
+
 def test_a_rate_of_a_group_that_has_nothing_to_keep_its_ratio_to_is_refused(two_classes):
     clf = lenet(max_lr="auto", optimizer__param_groups=[("conv*", {"lr": 0.01})])
     with pytest.raises(ValueError, match="max_lr as a number"):
