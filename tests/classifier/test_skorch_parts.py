@@ -298,6 +298,7 @@ def test_a_compiled_network_is_the_same_model(two_classes):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_code_makes_the_same_update_for_all_sizes_of_a_batch(fashion):
     X, y = fashion
+    torch._dynamo.reset()  # what other tests have compiled is none of its business
     counters.clear()
     params = {"schedule": "batch_doubling", "step_size": 1, "batch_size": 40, "max_lr": 0.02}
     plain = lenet(**params, max_epochs=4).fit(X, y)
