@@ -43,6 +43,10 @@ File: TypeAlias = "str | os.PathLike | IO[bytes]"
 
 _NOT_LOADED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError,
                pickle.UnpicklingError, safetensors.SafetensorError)  # fmt: skip
+_SHARED_FILES = (
+    " If several trainings write to the files of one Checkpoint, as those of a search do, give "
+    "each a dirname of its own, or leave the Checkpoint out of the search."
+)
 _FUSES_ON_CPU = TorchVersion(torch.__version__) >= TorchVersion("2.4")
 
 
@@ -665,6 +669,9 @@ class CLRLeNetClassifier(ImageClassifier):
                 raise
             except _NOT_LOADED as error:
                 text = " ".join(str(error).split())
-                raise ValueError(f"What was to be loaded does not fit this net: {text}") from error
+                hint = "" if checkpoint is None else _SHARED_FILES
+                raise ValueError(
+                    f"What was to be loaded does not fit this net: {text}{hint}"
+                ) from error
             if self._prediction is None:
                 self._training = replace(self._training, weights_loaded=True)

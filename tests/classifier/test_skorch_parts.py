@@ -13,7 +13,7 @@ from classifiers import NAMES, Flat, lenet, quick, rates, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
@@ -57,6 +57,21 @@ def test_a_checkpoint_keeps_the_best_weights(fashion, tmp_path):
     copied.load_params(f_params=tmp_path / "params.pt")
     assert_array_equal(copied.predict_proba(X), clf.predict_proba(X))
     assert 0 < best <= 1
+
+
+def test_files_that_another_training_has_written_are_named(fashion, tmp_path):
+    X, y = fashion
+    other = quick().fit(X[y < 3], y[y < 3])
+
+    class Meanwhile(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            other.save_params(f_params=tmp_path / "params.pt")
+
+    checkpoint = Checkpoint(monitor="valid_acc_best", dirname=tmp_path, load_best=True)
+    clf = quick(validation_fraction=0.2, callbacks=[checkpoint, Meanwhile()])
+    with pytest.raises(ValueError, match="a dirname of its own"):
+        clf.fit(X, y)
+    assert not hasattr(clf, "classes_")
 
 
 def test_early_stopping_ends_training_and_keeps_the_model(fashion):
