@@ -334,6 +334,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         return self._step(*batch)
 
     def _new_step(self):
+        for group in self.optimizer_.param_groups:
+            self._unfuse_for_late_gradients(group)
         return TrainingStep(
             self._network,
             self._training_loss,
@@ -341,6 +343,18 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self.augmentation,
             loss_draws_nothing=type(self).get_loss is skorch.NeuralNetClassifier.get_loss,
         )
+
+    def _unfuse_for_late_gradients(self, group):
+        """Take torch's plain SGD where a weight learns later than others.
+
+        The fused one cannot begin the momentum of some weights when it has that of others.
+        """
+        if not (group.get("fused") and group.get("momentum")):
+            return
+        states = [self.optimizer_.state.get(part) for part in group["params"] if part.requires_grad]
+        begun = [bool(state) and state.get("momentum_buffer") is not None for state in states]
+        if any(begun) and not all(begun):
+            group["fused"] = False
 
     def _training_loss(self, answer, targets, images):
         return self.get_loss(answer, targets, X=images, training=True)

@@ -13,7 +13,14 @@ from classifiers import NAMES, Flat, lenet, quick, rates, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    Unfreezer,
+)
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
@@ -22,6 +29,14 @@ from skclr import CLRLeNetClassifier, LeNet5
 from skclr.callbacks import LRRangeTest
 
 # ---------------------------------------------------------------- skorch's parts
+
+
+class FrozenAtFirst(LeNet5):
+    """LeNet-5 whose first convolution does not learn."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__(in_channels, n_classes)
+        self.conv1.requires_grad_(False)
 
 
 def test_a_score_of_ones_own_works_with_names_for_labels(fashion):
@@ -146,6 +161,25 @@ def test_a_network_whose_outputs_are_not_the_classes_is_named(fashion, n_outputs
     X, y = fashion
     with pytest.raises(ValueError, match=rf"{n_outputs}.*10|10.*{n_outputs}"):
         lenet(module=LeNet5(n_classes=n_outputs)).fit(X, y)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_weights_may_be_frozen_at_first_and_learn_later(two_classes, momentum):
+    freezing = [Freezer("conv1*"), Unfreezer("conv1*", at=3)]
+    clf = lenet(max_epochs=2, momentum=momentum, callbacks=freezing).fit(*two_classes)
+    before = clf.module_.conv1.weight.clone()
+    clf.partial_fit(*two_classes)
+    assert not torch.equal(clf.module_.conv1.weight, before)
+    assert len(clf.history) == 4
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_weights_that_are_freed_between_trainings_learn_on(two_classes, optimizer):
+    clf = lenet(module=FrozenAtFirst, optimizer=optimizer, max_lr=1e-2).fit(*two_classes)
+    before = clf.module_.conv1.weight.clone()
+    clf.module_.conv1.requires_grad_(True)
+    clf.partial_fit(*two_classes)
+    assert not torch.equal(clf.module_.conv1.weight, before)
 
 
 def test_another_optimizer_takes_what_it_knows(two_classes):
