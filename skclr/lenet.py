@@ -57,7 +57,7 @@ class LeNet5(nn.Module):
     activation : callable or torch.nn.Module, default=torch.nn.Tanh
         A class of module, any callable without arguments that returns a module, or a module. Each
         of the four layers has a copy of its own, ``activation``, ``activation2``, ``activation3``
-        and ``activation4``; one that has weights, such as :class:`torch.nn.PReLU`, serves all four
+        and ``activation4``; one that has weights, such as ``torch.nn.PReLU``, serves all four
         as ``activation``. What is assigned to ``activation`` later is used in all of them, too.
 
     Raises

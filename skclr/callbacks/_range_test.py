@@ -66,7 +66,7 @@ class LRRangeTest(RateSetter):
 
     An update is a step of the optimizer. Where gradients are accumulated over several batches,
     the loss of an update is the mean of its batches' losses. Parameter groups with a rate of their
-    own keep its ratio to the sweep's, see :class:`LRSchedule`.
+    own keep its ratio to the sweep's, see :class:`skclr.callbacks.LRSchedule`.
 
     References
     ----------
