@@ -78,6 +78,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     _answering: Network | None = None
     _step: TrainingStep | None = None
     _draws_from_own_generators = False
+    _gave_probabilities = False  # the network, before it was trimmed for prediction
 
     # ---------------------------------------------------------------- building
 

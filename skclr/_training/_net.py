@@ -96,6 +96,7 @@ class ImageClassifier(PiecewiseNet):
         self._check_parameters()
         with self._whole_or_not_at_all(copied=False), self._own_generators(new=True):
             super().initialize()
+            self._training = replace(self._training, weights_loaded=False)
         return self
 
     def fit(

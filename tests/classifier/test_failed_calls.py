@@ -272,6 +272,13 @@ def test_weights_loaded_for_other_classes_are_refused_and_kept(fashion, two_clas
     assert_array_equal(weights(clf), loaded)
 
 
+def test_weights_that_were_loaded_are_forgotten_by_initialize(fashion, two_classes):
+    file = io.BytesIO(saved(quick().fit(*fashion)))
+    clf = quick().initialize()
+    clf.load_params(f_params=file)
+    assert clf.initialize().partial_fit(*two_classes).classes_.tolist() == [1, 9]
+
+
 def test_a_loaded_classifier_holds_out_the_same_samples(tmp_path):
     X = np.arange(100).repeat(64).reshape(100, 8, 8)
     y = np.arange(100) % 2
