@@ -230,6 +230,20 @@ def test_initialize_then_a_failed_fit_then_partial_fit(two_classes):
     assert_array_equal(weights(clf.partial_fit(X, y)), weights(quick().fit(X, y)))
 
 
+def test_initialize_then_a_fit_whose_building_fails_then_partial_fit(two_classes):
+    X, y = two_classes
+
+    class Unready(Callback):
+        def initialize(self):
+            raise ValueError("not now")
+
+    clf = quick().initialize().set_params(callbacks=[Unready()])
+    with pytest.raises(ValueError, match="not now"):
+        clf.fit(X, y)
+    clf.set_params(callbacks=None).partial_fit(X, y)
+    assert_array_equal(weights(clf), weights(quick().fit(X, y)))
+
+
 def test_compiling_a_fitted_net_takes_effect_with_the_next_training_only(two_classes):
     X, y = two_classes
     clf = lenet().fit(X, y)

@@ -20,14 +20,12 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_of_batches_compare_labels(fashion, kind):
+def test_scores_of_batches_compare_labels(fashion, kind, cached):
     X, y = fashion[0], KINDS[kind](fashion[1])
-    scores = [
-        ("by_batch", BatchScoring("accuracy", name="by_batch", use_caching=cached))
-        for cached in (True,)
-    ]
-    clf = lenet(validation_fraction=0.25, max_epochs=2, callbacks=scores).fit(X, y)
+    scoring = BatchScoring("accuracy", name="by_batch", use_caching=cached)
+    clf = lenet(validation_fraction=0.25, max_epochs=2, callbacks=[scoring]).fit(X, y)
     recorded = clf.history[:, "by_batch"]
     assert_allclose(recorded, clf.history_frame()["valid_acc"])
     assert max(recorded) > 1.5 / len(set(y.tolist()))
