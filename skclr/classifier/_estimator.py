@@ -34,7 +34,13 @@ from skclr.classifier._parameters import (
     check_device,
     check_names,
 )
-from skclr.classifier._saving import check_weights, from_safetensors, to_safetensors, upgraded
+from skclr.classifier._saving import (
+    check_optimizer,
+    check_weights,
+    from_safetensors,
+    to_safetensors,
+    upgraded,
+)
 from skclr.classifier._schedule import needed_boundaries, schedule_callbacks
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult
@@ -665,6 +671,9 @@ class CLRLeNetClassifier(ImageClassifier):
             }
             try:
                 super().load_params(checkpoint=checkpoint, use_safetensors=use_safetensors, **given)
+                for name in self._optimizers if self.initialized_ else ():
+                    if getattr(self, f"{name}_", None) is not None:
+                        check_optimizer(getattr(self, f"{name}_"))
             except (NotFittedError, OSError):
                 raise
             except _NOT_LOADED as error:

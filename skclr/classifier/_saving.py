@@ -20,6 +20,9 @@ from skclr.batches import InputShape
 _ENTRY = "skclr"  # the name of ours in the header of a file of safetensors
 _NOT_OURS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError,
              safetensors.SafetensorError)  # fmt: skip
+_LIKE_THE_WEIGHTS = frozenset(
+    ["momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"]
+)  # in the state of torch's optimizers
 _LONGEST_HEADER = 100_000_000  # bytes, as in the format
 
 
@@ -104,6 +107,24 @@ def check_weights(weights: Mapping[str, torch.Tensor], module: nn.Module) -> Non
             "What was to be loaded does not fit this net: the file and the network differ in "
             f"{', '.join(other[:5])}."
         )
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError unless what an optimizer has loaded is of its kind and of these weights.
+
+    torch looks at neither, and its fused optimizers then write beyond the end of a buffer.
+    """
+    for group in optimizer.param_groups:
+        missing = sorted(optimizer.defaults.keys() - group.keys())
+        if missing:
+            raise ValueError(f"the file is of an optimizer without {', '.join(missing)}")
+        for part in group["params"]:
+            for name, value in optimizer.state.get(part, {}).items():
+                if name in _LIKE_THE_WEIGHTS and getattr(value, "shape", part.shape) != part.shape:
+                    raise ValueError(
+                        f"{name} of the optimizer has the shape {tuple(value.shape)}, its weights "
+                        f"{tuple(part.shape)}"
+                    )
 
 
 def _checked(described):

@@ -152,6 +152,30 @@ def test_a_file_that_cannot_be_loaded_leaves_the_net_as_it_was(two_classes, fash
     assert everything(clf, X) == before
 
 
+class Turned(nn.Module):
+    """As many weights as the other network, in other shapes."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__()
+        self.linear = nn.Linear(8, n_classes)
+
+    def forward(self, images):
+        return self.linear(nn.functional.adaptive_avg_pool2d(images, (2, 4)).flatten(1))
+
+
+@pytest.mark.parametrize("params", [{"module": Turned}, {"optimizer": torch.optim.Adam}])
+def test_the_state_of_another_optimizer_is_refused(two_classes, params):
+    X, y = two_classes
+    file = io.BytesIO()
+    quick(**params).fit(X, y).save_params(f_optimizer=file)
+    clf = quick().fit(X, y)
+    before = everything(clf, X)
+    with pytest.raises(ValueError, match="does not fit this net"):
+        clf.load_params(f_optimizer=io.BytesIO(file.getvalue()))
+    assert everything(clf, X) == before
+    clf.partial_fit(X, y)
+
+
 def test_a_first_fit_that_is_interrupted_after_an_update_keeps_what_was_learned(two_classes):
     X, y = two_classes
 
