@@ -154,7 +154,8 @@ def lr_range_test(
         It is cloned and not changed. Its own schedule, validation and callbacks are left out of
         the sweep, but for those that clip gradients or freeze parameters.
     X, y : array-like
-        Training data, as `estimator` takes them. A set smaller than the sweep is gone round.
+        Training data, as `estimator` takes them. A set smaller than the sweep is gone round, in
+        whole batches where there is one.
     min_lr, max_lr : float, default=1e-7 and 10.0
         Where the sweep begins and ends.
     n_iter : int or None, default=None

@@ -134,7 +134,10 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             known = parameter_names(self.module)
             kwargs = {name: from_data[name] for name in known & from_data.keys()} | kwargs
         if prefix == "iterator_train":
-            kwargs = {"shuffle": True} | kwargs
+            own = {"shuffle": True, "even": True}
+            if "even" not in parameter_names(self.iterator_train):  # another class than our own
+                del own["even"]
+            kwargs = own | kwargs
         if prefix == "iterator_valid":
             kwargs = {"batch_size": INFERENCE_BATCH_SIZE} | kwargs
         return kwargs
@@ -335,8 +338,6 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         return self._step(*batch)
 
     def _new_step(self):
-        for group in self.optimizer_.param_groups:
-            self._unfuse_for_late_gradients(group)
         return TrainingStep(
             self._network,
             self._training_loss,
@@ -344,18 +345,6 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self.augmentation,
             loss_draws_nothing=type(self).get_loss is skorch.NeuralNetClassifier.get_loss,
         )
-
-    def _unfuse_for_late_gradients(self, group):
-        """Take torch's plain SGD where a weight learns later than others.
-
-        The fused one cannot begin the momentum of some weights when it has that of others.
-        """
-        if not (group.get("fused") and group.get("momentum")):
-            return
-        states = [self.optimizer_.state.get(part) for part in group["params"] if part.requires_grad]
-        begun = [bool(state) and state.get("momentum_buffer") is not None for state in states]
-        if any(begun) and not all(begun):
-            group["fused"] = False
 
     def _training_loss(self, answer, targets, images):
         return self.get_loss(answer, targets, X=images, training=True)

@@ -27,13 +27,18 @@ class BatchIterator:
         A :class:`ImageDataset`, a :class:`skorch.dataset.Dataset` of an array or tensor, a
         ``TensorDataset``, or a ``Subset`` of one of these.
     batch_size : int, default=1
-        Samples in a batch; the last one of an epoch may be smaller.
+        Samples in a batch. Where they do not divide the data set, the last batch of an epoch is
+        smaller, unless `even` or `drop_last` is set.
     shuffle : bool, default=False
         Whether each epoch goes through the samples in a new random order.
     generator : torch.Generator or None, default=None
         Where the order is drawn from; None is torch's global generator.
     drop_last : bool, default=False
         Whether a last batch that is too small is left out.
+    even : bool, default=False
+        Whether an epoch's samples are spread evenly over its batches: as many as they would be,
+        none larger than `batch_size`, and of sizes that differ by at most one sample. With
+        `drop_last` every batch is whole, and there is nothing to spread.
 
     Raises
     ------
@@ -50,6 +55,8 @@ class BatchIterator:
     >>> data = TensorDataset(torch.arange(5), torch.arange(5) % 2)
     >>> [x.tolist() for x, y in BatchIterator(data, batch_size=2)]
     [[0, 1], [2, 3], [4]]
+    >>> [x.tolist() for x, y in BatchIterator(data, batch_size=4, even=True)]
+    [[0, 1], [2, 3, 4]]
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class BatchIterator:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         drop_last: bool = False,
+        even: bool = False,
     ):
         if not (isinstance(batch_size, (int, np.integer)) and batch_size >= 1):
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
@@ -78,6 +86,7 @@ class BatchIterator:
         self.shuffle = shuffle
         self.generator = generator
         self.drop_last = drop_last
+        self.even = even
         self._source = source
         self._indices = indices
 
@@ -90,9 +99,17 @@ class BatchIterator:
         if self.shuffle:
             drawn = torch.randperm(len(self.dataset), generator=self.generator).numpy()
             order = drawn if order is None else order[drawn]
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            batch = slice(start, start + self.batch_size)
+        for batch in self._batches():
             yield self._fetch(batch if order is None else order[batch])
+
+    def _batches(self) -> Iterator[slice]:
+        """Return where each batch lies in the order of the epoch."""
+        n_samples, n_batches = len(self.dataset), len(self)
+        for place in range(n_batches):
+            if self.even and not self.drop_last:
+                yield slice(n_samples * place // n_batches, n_samples * (place + 1) // n_batches)
+            else:
+                yield slice(place * self.batch_size, (place + 1) * self.batch_size)
 
     def _fetch(self, index: slice | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         x, y = map(as_tensor, self._source[index])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -54,6 +56,11 @@ class BatchDoubling(Callback):
     This callback stands in for ``net.iterator_train`` at that one moment, and builds the iterator
     anew, with the net's own class and arguments, whenever the size changes. The net's parameters,
     ``batch_size`` included, are left as they are.
+
+    Where a size does not divide the data, the last batch of the epoch is smaller, as the net's
+    iterator makes it, and its update is made at the full rate. ``iterator_train__drop_last=True``
+    leaves it out; :class:`skclr.batches.BatchIterator` with ``iterator_train__even=True``, the
+    default of :class:`skclr.CLRLeNetClassifier`, makes batches of almost equal size.
 
     References
     ----------
@@ -185,6 +192,8 @@ class _GrowingIterator:
 
     def __init__(self, own: Callable[..., Any], put_back: Callable[[], Any]) -> None:
         self.own = own
+        with suppress(ValueError):  # the net looks at it; a function of C may have none
+            self.__signature__ = inspect.signature(own)
         self._put_back = put_back
         self.batch_size: int | None = None
         self._iterator: Any = None

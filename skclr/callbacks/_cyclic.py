@@ -73,7 +73,8 @@ class CyclicLR(EpochLRSchedule):
     Notes
     -----
     Training resumed with ``partial_fit`` goes on where the cycle was left; in epochs, at the next
-    whole one where an epoch was cut short.
+    whole one where an epoch was cut short. A smaller last batch counts as an update like any other,
+    see :class:`skclr.callbacks.LRSchedule`.
 
     References
     ----------

@@ -61,6 +61,12 @@ class LRSchedule(RateSetter):
     a batch without a step has no rate in the history, and ``n_updates`` 0 in its place. Schedules
     whose shape is laid out in epochs go by batches, so that an epoch keeps its length.
 
+    A last batch that is smaller than the others counts as they do: its update is made at the full
+    rate, from few samples. A ``DataLoader`` makes one where the batch size does not divide the
+    data; ``iterator_train__drop_last=True`` leaves it out, and
+    ``iterator_train=BatchIterator, iterator_train__even=True`` spreads its samples over the epoch
+    (:class:`skclr.batches.BatchIterator`).
+
     A sweep (:class:`LRRangeTest`) takes the place of a schedule beside it.
 
     Examples

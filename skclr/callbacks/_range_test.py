@@ -68,6 +68,10 @@ class LRRangeTest(RateSetter):
     the loss of an update is the mean of its batches' losses. Parameter groups with a rate of their
     own keep its ratio to the sweep's, see :class:`skclr.callbacks.LRSchedule`.
 
+    A last batch that is smaller than the others is swept like any other, at the full rate and with
+    a loss of its own few samples, and at a high rate one of them can end the sweep. Leave it out
+    with ``iterator_train__drop_last=True``, as :func:`skclr.lr_range_test` does by itself.
+
     References
     ----------
     L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3,

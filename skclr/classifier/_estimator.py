@@ -21,7 +21,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import validate_parameter_constraints
 from skorch.callbacks import Callback, Checkpoint
 from torch import nn
-from torch.torch_version import TorchVersion
 from torch.utils.data import Dataset
 
 from skclr._training import Boundaries, ImageClassifier, parameter_names
@@ -38,6 +37,7 @@ from skclr.classifier._saving import (
     check_optimizer,
     check_weights,
     from_safetensors,
+    keep_own_implementation,
     to_safetensors,
     upgraded,
 )
@@ -53,7 +53,6 @@ _SHARED_FILES = (
     " If several trainings write to the files of one Checkpoint, as those of a search do, give "
     "each a dirname of its own, or leave the Checkpoint out of the search."
 )
-_FUSES_ON_CPU = TorchVersion(torch.__version__) >= TorchVersion("2.4")
 
 
 class CLRLeNetClassifier(ImageClassifier):
@@ -85,7 +84,9 @@ class CLRLeNetClassifier(ImageClassifier):
     gamma : float, default=0.9998
         The amplitude of ``"exp_range"`` decays by this factor with each iteration.
     batch_size : int, default=64
-        Samples in a batch of training; in the first epochs of ``"batch_doubling"``.
+        Samples in a batch of training; in the first epochs of ``"batch_doubling"``. Where it does
+        not divide the data, all batches of an epoch are a little smaller, and differ by at most
+        one sample; ``iterator_train__drop_last=True`` makes them whole and leaves out the rest.
     max_batch_size : int, default=4096
         Where ``"batch_doubling"`` stops.
     momentum : float, default=0.9
@@ -530,10 +531,7 @@ class CLRLeNetClassifier(ImageClassifier):
     ) -> tuple[Any, dict[str, Any]]:
         """Collect the parameters of the optimizer, `momentum` and `weight_decay` included."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
-        on_cpu = torch.device(self.device or "cpu").type == "cpu"
         own = {"momentum": self.momentum, "weight_decay": self.weight_decay}
-        if on_cpu and _FUSES_ON_CPU and not {"foreach", "differentiable"} & kwargs.keys():
-            own["fused"] = True  # one call for all weights, which are few and small
         known = parameter_names(self.optimizer)
         return args, {name: own[name] for name in known & own.keys()} | kwargs
 
@@ -674,6 +672,7 @@ class CLRLeNetClassifier(ImageClassifier):
                 for name in self._optimizers if self.initialized_ else ():
                     if getattr(self, f"{name}_", None) is not None:
                         check_optimizer(getattr(self, f"{name}_"))
+                        keep_own_implementation(getattr(self, f"{name}_"))
             except (NotFittedError, OSError):
                 raise
             except _NOT_LOADED as error:

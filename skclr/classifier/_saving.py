@@ -127,6 +127,14 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
                     )
 
 
+def keep_own_implementation(optimizer: torch.optim.Optimizer) -> None:
+    """Compute as this optimizer was made to, whatever the one did whose state it has loaded."""
+    for group in optimizer.param_groups:
+        for name in ("foreach", "fused"):
+            if name in optimizer.defaults:
+                group[name] = optimizer.defaults[name]
+
+
 def _checked(described):
     image_shape = tuple(described["image_shape"])
     if not (
@@ -202,6 +210,10 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
     old = dict(state)
     if not old.keys() & {"classes_inferred_", "_generators", "_used"}:
         return old
+    optimizer = old.get("optimizer_")
+    if optimizer is not None and "optimizer__fused" not in old:
+        optimizer.defaults["fused"] = None  # it was set unasked, and takes no gradient that is late
+        keep_own_implementation(optimizer)
     for name in ("_prepare", "_compiled_for", "_whole", "_shared", "_trained"):
         old.pop(name, None)
     shape = InputShape(

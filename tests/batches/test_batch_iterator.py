@@ -32,6 +32,34 @@ def test_batches_are_those_of_the_data_loader(name, batch_size, drop_last):
     assert len(own) == len(stock)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 11, 22, 23, 100])
+@pytest.mark.parametrize("name", datasets())
+def test_even_batches_are_as_many_and_their_sizes_differ_by_at_most_one(name, batch_size, shuffle):
+    dataset = datasets()[name]
+    if len(dataset) == 0:
+        assert list(BatchIterator(dataset, batch_size, even=True)) == []
+        return
+    torch.manual_seed(0)
+    even = list(BatchIterator(dataset, batch_size, shuffle=shuffle, even=True))
+    torch.manual_seed(0)
+    stock = list(BatchIterator(dataset, batch_size, shuffle=shuffle))
+    sizes = [len(y) for _, y in even]
+    assert len(even) == len(stock) == len(BatchIterator(dataset, batch_size, even=True))
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= batch_size
+    for part in range(2):  # the same samples in the same order
+        assert torch.equal(
+            torch.cat([batch[part] for batch in even]), torch.cat([batch[part] for batch in stock])
+        )
+
+
+def test_dropping_the_last_batch_leaves_whole_ones_and_nothing_to_even_out():
+    dataset = datasets()["TensorDataset"]
+    batches = BatchIterator(dataset, 7, drop_last=True, even=True)
+    assert [len(y) for _, y in batches] == [7] * (N // 7)
+
+
 @pytest.mark.parametrize("name", datasets())
 def test_a_generator_determines_the_order(name):
     dataset = datasets()[name]

@@ -1,5 +1,6 @@
 """Small nets of each kind, what their updates were made with, and torch's own schedules."""
 
+import itertools
 import math
 
 import torch
@@ -116,9 +117,13 @@ def inverse_decay(iteration):
     return 0.2 / (1 + 0.1 * iteration)
 
 
-def sizes_of(batch_size, n_samples=N_SAMPLES):
-    whole, rest = divmod(n_samples, batch_size)
-    return [batch_size] * whole + ([rest] if rest else [])
+def sizes_of(batch_size, make_net=plain_net):
+    whole, rest = divmod(N_SAMPLES, batch_size)
+    if make_net is not classifier:
+        return [batch_size] * whole + ([rest] if rest else [])
+    n_batches = whole + (rest > 0)
+    ends = [N_SAMPLES * place // n_batches for place in range(n_batches + 1)]
+    return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def swept(net):

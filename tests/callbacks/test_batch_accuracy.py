@@ -1,5 +1,5 @@
 import numpy as np
-from nets_for_callbacks import plain_net
+from nets_for_callbacks import plain_net, sizes_of
 from numpy.testing import assert_allclose
 from skorch.callbacks import Callback, EpochScoring
 from skorch.dataset import ValidSplit
@@ -30,7 +30,7 @@ def test_training_accuracy_is_of_the_predictions_made_on_the_way(make_net, table
             seen.append(len(batch[1]))
 
     net = make_net(BatchAccuracy("share", on_train=True), Judge(), batch_size=25).fit(*table)
-    assert seen == [25, 25, 10] * 2
+    assert seen == sizes_of(25, make_net) * 2
     expected = np.reshape(right, (2, 3)).sum(axis=1) / 60
     assert_allclose(net.history[:, "share"], expected)
 

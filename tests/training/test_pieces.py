@@ -149,8 +149,9 @@ def test_an_epoch_is_that_of_a_plain_loop_over_whole_batches(fashion, batch_size
     images = F.pad(torch.from_numpy(X).float()[:, None], (2, 2, 2, 2))
     images = (images - clf.pixel_mean_[0]) / clf.pixel_std_[0]
     optimizer = torch.optim.SGD(state.values(), lr=rate, momentum=0.9)
-    for start in range(0, len(X), batch_size):
-        part = slice(start, start + batch_size)
+    n_batches = -(-len(X) // batch_size)
+    for batch in range(n_batches):
+        part = slice(len(X) * batch // n_batches, len(X) * (batch + 1) // n_batches)
         loss = F.cross_entropy(plain_lenet(state, images.float()[part]), torch.from_numpy(y)[part])
         optimizer.zero_grad()
         loss.backward()
