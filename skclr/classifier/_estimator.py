@@ -143,7 +143,7 @@ class CLRLeNetClassifier(ImageClassifier):
     classes_ : ndarray of shape (n_classes,)
         The labels, in the order of the columns of `predict_proba`.
     n_features_in_ : int
-        Values in a sample.
+        Values in a sample: of images, the pixels of all channels.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the columns, where X is a DataFrame with names that are strings.
     image_shape_ : tuple of int

@@ -202,7 +202,7 @@ def test_an_explicit_parameter_of_the_optimizer_comes_first(two_classes):
 
 def test_stock_data_loader_gives_the_same_model_bit_for_bit_without_shuffling(two_classes):
     X, y = two_classes
-    own = lenet(iterator_train__shuffle=False).fit(X, y)
+    own = lenet(iterator_train__shuffle=False, iterator_train__even=False).fit(X, y)
     stock = lenet(
         iterator_train=DataLoader, iterator_train__shuffle=False, iterator_valid=DataLoader
     ).fit(X, y)
