@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from skclr.lenet import LeNet5, _constants, _pooled_by_phases, _pooled_by_product
+from skclr.lenet import LeNet5, _constants
 
 
 def plain_lenet5(in_channels=1, n_classes=10):
@@ -100,62 +100,6 @@ def test_gradient_with_respect_to_the_images_is_that_of_the_plain_modules():
     (ours,) = torch.autograd.grad(net(images).square().sum(), images)
     (theirs,) = torch.autograd.grad(plain(images).square().sum(), images)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
-
-
-def pooled_by_plain_modules(images, weight, bias):
-    return F.avg_pool2d(torch.tanh(F.conv2d(images, weight, bias)), 2)
-
-
-@pytest.fixture(params=["phases, 1 channel", "phases, 3 channels", "product"])
-def fused(request):
-    """A convolution fused with its pooling, and images, weight and bias for it."""
-    shape, n_maps, function = {
-        "phases, 1 channel": ((2, 1, 10, 12), 3, _pooled_by_phases),
-        "phases, 3 channels": ((2, 3, 8, 10), 2, _pooled_by_phases),
-        "product": ((2, 2, 14, 14), 3, _pooled_by_product),
-    }[request.param]
-    arguments = [torch.randn(shape), torch.randn(n_maps, shape[1], 5, 5), torch.randn(n_maps)]
-    return function, [argument.double().requires_grad_() for argument in arguments]
-
-
-def test_convolution_fused_with_its_pooling_passes_gradcheck(fused):
-    function, arguments = fused
-    assert torch.autograd.gradcheck(function, arguments, fast_mode=True)
-
-
-def test_convolution_fused_with_its_pooling_can_be_differentiated_twice(fused):
-    function, arguments = fused
-    assert torch.autograd.gradgradcheck(function, arguments, fast_mode=True)
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_convolution_fused_with_its_pooling_is_that_of_the_plain_modules(fused, memory_format):
-    function, (images, weight, bias) = fused
-    images, weight = (
-        part.detach().to(memory_format=memory_format).requires_grad_() for part in (images, weight)
-    )
-    arguments = images, weight, bias
-    before = [part.detach().clone() for part in arguments]
-
-    ours, theirs = function(*arguments), pooled_by_plain_modules(*arguments)
-
-    upstream = torch.randn_like(theirs)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
-    torch.testing.assert_close(
-        torch.autograd.grad(ours, arguments, upstream),
-        torch.autograd.grad(theirs, arguments, upstream),
-        rtol=0,
-        atol=1e-12,
-    )
-    assert all(map(torch.equal, arguments, before))
-
-
-def test_fused_backward_can_run_twice_over_a_kept_graph(fused):
-    function, arguments = fused
-    loss = function(*arguments).sum()
-    first = torch.autograd.grad(loss, arguments, retain_graph=True)
-    second = torch.autograd.grad(loss, arguments)
-    assert all(map(torch.equal, first, second))
 
 
 def test_hooks_on_a_convolution_see_its_maps_and_change_no_logits():
