@@ -28,6 +28,8 @@ class Ticker(Callback):
         How far the end of an epoch, and of the whole training, moves the bar.
     """
 
+    only_watches = True  # and is no part of what a training is told by
+
     def __init__(self, path: str | None = None, per_epoch: float = 1.0, per_training: float = 0.0):
         self.path = path
         self.per_epoch = per_epoch

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "PixelScaleWarning", "RangeTestWarning"]
+__all__ = ["CheckpointWarning", "DivergenceError", "PixelScaleWarning", "RangeTestWarning"]
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written, or does not hold all that a training goes on from.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skclr.exceptions import CheckpointWarning
+    >>> warnings.simplefilter("error", CheckpointWarning)  # rather no training than an unsafe one
+    >>> warnings.simplefilter("default", CheckpointWarning)
+    """
 
 
 class DivergenceError(ValueError):

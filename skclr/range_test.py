@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from skclr._sweeps import (
     StopNotFinite,
+    Sweeps,
     basin,
     first_fall,
     measure_candidates,
@@ -220,8 +221,13 @@ def lr_range_test(
         n_jobs=n_jobs,
         verbose=verbose,
     )
+    return read_range(sweeps, stacklevel=3)
+
+
+def read_range(sweeps: Sweeps, stacklevel: int = 2) -> LRRangeResult:
+    """Return what sweeps say of the range, and warn of what they do not."""
     for reason in sweeps.reasons:
-        warnings.warn(reason, RangeTestWarning, stacklevel=2)
+        warnings.warn(reason, RangeTestWarning, stacklevel=stacklevel)
     suggestions = suggest(sweeps.lrs, sweeps.smoothed)
     suggestions |= {"first_fall": sweeps.base_lr, "basin": sweeps.max_lr}
     return LRRangeResult(

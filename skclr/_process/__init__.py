@@ -5,6 +5,7 @@ from skclr._process._generators import (
     draw_seed,
     generator_states,
     isolated_generators,
+    set_generator_states,
 )
 from skclr._process._interrupts import Interrupts, watched_interrupts
 from skclr._process._streams import flushable_streams
@@ -18,6 +19,7 @@ __all__ = [
     "generator_states",
     "isolated_generators",
     "one_thread",
+    "set_generator_states",
     "side_by_side",
     "watched_interrupts",
 ]

@@ -49,9 +49,7 @@ def isolated_generators(
         kept = np.random.get_state(), random.getstate()
         try:
             if states is not None:
-                torch.set_rng_state(torch.from_numpy(states.torch.copy()))
-                np.random.set_state(states.numpy)
-                random.setstate(states.python)
+                set_generator_states(states)
             elif seed is not None:
                 torch.manual_seed(seed)
                 np.random.seed(seed)
@@ -65,6 +63,13 @@ def isolated_generators(
 def generator_states() -> GeneratorStates:
     """Return the states of the global generators as they are now."""
     return GeneratorStates.of(torch.get_rng_state(), np.random.get_state(), random.getstate())
+
+
+def set_generator_states(states: GeneratorStates) -> None:
+    """Let the global generators go on from what `generator_states` returned."""
+    torch.set_rng_state(torch.from_numpy(states.torch.copy()))
+    np.random.set_state(states.numpy)
+    random.setstate(states.python)
 
 
 def draw_seed() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -63,8 +63,12 @@ def measure_sweeps(
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
     verbose: int = 0,
+    known: MutableMapping[int, tuple[list[float], list[float]]] | None = None,
 ) -> Sweeps:
     """Sweep the learning rate on clones; the parameters are those of `skclr.lr_range_test`.
+
+    Sweeps that are `known` by their seeds are not made again, and those that are made are added,
+    each when it has ended.
 
     The caller warns of the `reasons`, since it knows which line of the user's called it.
     """
@@ -80,10 +84,16 @@ def measure_sweeps(
     sweep.set_params(n_iter=n_iter)
     with progress(n_repeats, "sweeps", show=bool(verbose)) as bar, flushable_streams():
         ticker = bar.ticker(per_epoch=0, per_training=1)
-        runs = Parallel(n_jobs=n_jobs)(
+        seeds = draw_seeds(random_state, n_repeats)
+        known = {} if known is None else known
+        todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
+        made = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(_sweep_once)(estimator, clone(sweep), n_iter, clone(ticker), X, y, seed)
-            for seed in draw_seeds(random_state, n_repeats)
+            for seed in todo
         )
+        for seed, run in zip(todo, made, strict=True):
+            known[seed] = run
+        runs = [known[seed] for seed in seeds]
     space = np.linspace if mode == "linear" else np.geomspace
     lrs = space(min_lr, max_lr, n_iter)
     losses = _as_rows([losses for losses, _ in runs], n_iter)

@@ -90,12 +90,13 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         return {}
 
     @contextmanager
-    def _own_generators(self, *, new: bool = False) -> Iterator[None]:
+    def _own_generators(self, *, new: bool = False, seed: int | None = None) -> Iterator[None]:
         """Draw from generators of our own, seeded anew or gone on with, and use one thread."""
         if self._draws_from_own_generators:
             yield
             return
-        seed = check_random_state(self.random_state).randint(2**31) if new else None
+        if new and seed is None:
+            seed = self._drawn_seed()
         states = None if new else self._training.generators
         with isolated_generators(seed, states, self.device), one_thread():
             self._draws_from_own_generators = True
@@ -105,8 +106,11 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
                 self._draws_from_own_generators = False
                 self._training = replace(self._training, generators=generator_states())
 
+    def _drawn_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31))
+
     def __getstate__(self) -> dict[str, Any]:
-        transient = ("_answering", "_step", "_draws_from_own_generators")
+        transient = ("_answering", "_step", "_recorder", "_draws_from_own_generators")
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in transient}
 

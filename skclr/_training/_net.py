@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,8 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 
 from skclr._history import batch_frame, epoch_frame
-from skclr._process import draw_seed, one_thread, watched_interrupts
-from skclr._training._engine import PiecewiseNet
-from skclr._training._network import NO_COMPILER, is_lack_of_compiler
+from skclr._process import draw_seed, one_thread
+from skclr._training._checkpointed import CheckpointedNet, Split
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 from skclr.batches import (
     ImageDataset,
@@ -27,17 +25,9 @@ from skclr.batches import (
     is_dataset,
     warn_of_other_pixels,
 )
-from skclr.callbacks import SweepEnded
 
 
-class _Split(NamedTuple):
-    """Training and validation data on their way into skorch's loop."""
-
-    train: Dataset
-    valid: Dataset | None
-
-
-class ImageClassifier(PiecewiseNet):
+class ImageClassifier(CheckpointedNet):
     """Trains a network on images, and keeps what that needs in two values.
 
     What a prediction needs besides the network is a `PredictionState`, what a training goes on
@@ -207,7 +197,11 @@ class ImageClassifier(PiecewiseNet):
         targets = encode(labels, classes, "y")
         valid = self._checked_validation(X_val, y_val, shape, classes)
         new = new or (known is None and self._is_of_other_data(PredictionState(classes, shape)))
-        with self._own_generators(new=new):
+        data = {"X": images, "y": targets, "classes": classes}
+        if valid is not None:
+            data |= {"X_val": valid.images, "y_val": valid.targets}
+        n_calls = 1 if new else self._training.n_calls + 1
+        with self._recorded(data, n_calls, new) as seed, self._own_generators(new=new, seed=seed):
             if new:
                 self._training = TrainingState()
             train: Dataset = ImageDataset(images, targets, classes)
@@ -227,10 +221,13 @@ class ImageClassifier(PiecewiseNet):
             else:
                 self._apply_changes()
             self._training = replace(
-                self._training, parameters=self._parameters_in_effect(), weights_loaded=False
+                self._training,
+                parameters=self._parameters_in_effect(),
+                weights_loaded=False,
+                n_calls=n_calls,
             )
             self._check_monitors(valid)
-            self._run(_Split(train, valid))
+            self._run(Split(train, valid))
         return self
 
     def _checked_validation(self, X_val, y_val, shape, classes):
@@ -273,26 +270,6 @@ class ImageClassifier(PiecewiseNet):
                 f"{given}. Give that as a parameter before initialize()."
             )
         return bool(other)
-
-    def _run(self, split):
-        y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
-        with watched_interrupts() as interrupts:
-            try:
-                self.notify("on_train_begin", X=split.train, y=y)
-                self.fit_loop(split)
-                self._check_last_update(split.train)
-            except KeyboardInterrupt as stop:  # which skorch's callbacks end a training with
-                if interrupts.caused(stop):
-                    raise
-                if not isinstance(stop, SweepEnded):
-                    self._check_last_update(split.train)
-            except Exception as error:
-                if self.compile and is_lack_of_compiler(error):
-                    raise RuntimeError(NO_COMPILER) from error
-                raise
-            finally:
-                self._step = None
-                self.notify("on_train_end", X=split.train, y=y)
 
     def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the probability of each class.

@@ -91,6 +91,8 @@ class TrainingState:
         Those in effect: what was set since takes effect with the next call.
     weights_loaded : bool
         Whether the network holds weights that were loaded before any data were seen.
+    n_calls : int
+        The calls of `fit` and `partial_fit` that have trained it since its weights were new.
     """
 
     generators: GeneratorStates | None = None
@@ -98,6 +100,7 @@ class TrainingState:
     boundaries: Boundaries = field(default_factory=Boundaries)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     weights_loaded: bool = False
+    n_calls: int = 0
 
 
 class Snapshot:

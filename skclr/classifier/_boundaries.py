@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from skclr._process import draw_seed, isolated_generators
+from skclr._sweeps import measure_sweeps
 from skclr.batches import opened
 from skclr.exceptions import RangeTestWarning
-from skclr.range_test import LRRangeResult, lr_range_test
+from skclr.range_test import LRRangeResult, read_range
 
 AUTO = "auto"
 
@@ -24,7 +25,12 @@ def check_boundaries(base_lr: Any, max_lr: Any) -> None:
         )
 
 
-def measure_range(estimator: Any, train: Dataset, needed: Collection[str]) -> LRRangeResult:
+def measure_range(
+    estimator: Any,
+    train: Dataset,
+    needed: Collection[str],
+    known: MutableMapping[int, Any] | None = None,
+) -> LRRangeResult:
     """Return a range test on the training data, or raise ValueError where it finds no boundary.
 
     Parameters
@@ -35,6 +41,8 @@ def measure_range(estimator: Any, train: Dataset, needed: Collection[str]) -> LR
         The training data.
     needed : collection of str
         The names of the boundaries that have to be found.
+    known : mapping or None, default=None
+        Sweeps that were made before; those that are made are added.
     """
     images, labels = opened(train)
     if labels is None:
@@ -43,8 +51,15 @@ def measure_range(estimator: Any, train: Dataset, needed: Collection[str]) -> LR
         seed = draw_seed()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RangeTestWarning)
-        found = lr_range_test(
-            estimator, images, labels, random_state=seed, verbose=estimator.verbose
+        found = read_range(
+            measure_sweeps(
+                estimator,
+                images,
+                labels,
+                random_state=seed,
+                verbose=estimator.verbose,
+                known=known,
+            )
         )
     for name in sorted(needed):
         if getattr(found, name) is None:

@@ -23,6 +23,7 @@ from skorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torch.utils.data import Dataset
 
+from skclr._checkpoints import check_optimizer, check_weights
 from skclr._training import Boundaries, ImageClassifier, parameter_names
 from skclr.batches import BatchIterator, check_labelled_images, encode
 from skclr.classifier._boundaries import AUTO, check_boundaries, measure_range
@@ -34,8 +35,6 @@ from skclr.classifier._parameters import (
     check_names,
 )
 from skclr.classifier._saving import (
-    check_optimizer,
-    check_weights,
     from_safetensors,
     keep_own_implementation,
     to_safetensors,
@@ -112,6 +111,14 @@ class CLRLeNetClassifier(ImageClassifier):
         validation split. Pass an int for the same bits each time.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call.
+    checkpoint : path or None, default=None
+        A file to which the state of a training is written as it goes on. Where the file is of this
+        very training, which was interrupted, `fit` goes on from it, and ends with the bits of an
+        uninterrupted one; where the training was finished, its end is loaded. An existing folder,
+        or one whose name ends in ``/``, has a file for each training, as a search needs. Each
+        further call of `partial_fit` has a file of its own, with a number at the end of its name.
+    checkpoint_every : float, default=1.0
+        Epochs from one checkpoint to the next: 0.1 writes ten times an epoch.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Added to the default ones. ``"disable"`` runs the schedule and nothing else, so that the
         history holds the raw values of each batch only.
@@ -182,6 +189,15 @@ class CLRLeNetClassifier(ImageClassifier):
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
+    A file of `checkpoint` is one of safetensors and JSON, from which no code is run. It is told by
+    the parameters, the data and the versions of this library, torch, NumPy, scikit-learn and
+    skorch: where one of these is another one, `fit` raises ValueError with what it is, and leaves
+    the file alone. Of a data set that reads its images one by one, 64 are looked at. With
+    ``random_state=None`` a training is gone on with whatever its seed was. While a process trains,
+    another one that names the same file is refused with a RuntimeError. A file that cannot be
+    written is warned of once, and the training goes on. Callbacks of one's own tell their state by
+    ``state_dict`` and ``load_state_dict``; one without them that has a state is warned of.
+
     References
     ----------
     L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
@@ -226,6 +242,8 @@ class CLRLeNetClassifier(ImageClassifier):
         validation_fraction: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_every: float = 1.0,
         callbacks: list | str | None = None,
         device: str | torch.device | None = "cpu",
         compile: bool = False,
@@ -255,6 +273,8 @@ class CLRLeNetClassifier(ImageClassifier):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
         self.device = device
         self.compile = compile
@@ -493,7 +513,8 @@ class CLRLeNetClassifier(ImageClassifier):
         lr_range = self._training.boundaries.lr_range
         if measure and AUTO in given.values() and not callable(self.schedule):
             measured = {name for name in needed if given[name] == AUTO}
-            lr_range = measure_range(self, train, measured)
+            known = None if self._recorder is None else self._recorder.sweeps
+            lr_range = measure_range(self, train, measured, known)
         settled: dict[str, Any] = {
             name: getattr(lr_range, name, None) if value == AUTO else value
             for name, value in given.items()
@@ -511,7 +532,9 @@ class CLRLeNetClassifier(ImageClassifier):
             With other parameters: it is meant for a clone, as in a range test.
         """
         max_lr = 0.1 if self.max_lr == AUTO else self.max_lr
-        return self.set_params(schedule=None, base_lr=1e-3, max_lr=max_lr, validation_fraction=None)
+        return self.set_params(
+            schedule=None, base_lr=1e-3, max_lr=max_lr, validation_fraction=None, checkpoint=None
+        )
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return the callbacks that every training has, the schedule first."""

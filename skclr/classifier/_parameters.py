@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -38,6 +39,8 @@ CONSTRAINTS: dict[str, list] = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
+    "checkpoint": [str, os.PathLike, None],
+    "checkpoint_every": [_ABOVE_ZERO],
     "callbacks": [list, StrOptions({"disable"}), None],
     "device": [str, torch.device, None],
     "compile": ["boolean"],

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from torch import nn
 
+from skclr._checkpoints import NOT_OURS, pack, unpack
 from skclr._process import GeneratorStates
 from skclr._training import Boundaries, PredictionState, TrainingState
 from skclr.batches import InputShape
 
 _ENTRY = "skclr"  # the name of ours in the header of a file of safetensors
-_NOT_OURS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError,
-             safetensors.SafetensorError)  # fmt: skip
-_LIKE_THE_WEIGHTS = frozenset(
-    ["momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"]
-)  # in the state of torch's optimizers
-_LONGEST_HEADER = 100_000_000  # bytes, as in the format
 
 
 def to_safetensors(
@@ -33,20 +24,7 @@ def to_safetensors(
 
     A digest of it all tells a file whose bytes have changed.
     """
-    described = _described(prediction, training)
-    described["digest"] = _digest(described, weights)
-    state = {name: part.contiguous() for name, part in weights.items()}
-    return safetensors.torch.save(state, metadata={_ENTRY: json.dumps(described)})
-
-
-def _digest(described: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
-    others = {name: value for name, value in described.items() if name != "digest"}
-    found = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
-    for name in sorted(weights):
-        part = weights[name].detach().cpu().contiguous()
-        found.update(f"{name} {part.dtype} {tuple(part.shape)}".encode())
-        found.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    return pack(_ENTRY, _described(prediction, training), weights)
 
 
 def _described(prediction: PredictionState, training: TrainingState) -> dict[str, Any]:
@@ -78,53 +56,12 @@ def from_safetensors(
     Every value is checked: the file may come from anybody.
     """
     try:
-        length = int.from_bytes(data[:8], "little")
-        if not 0 < length <= min(len(data) - 8, _LONGEST_HEADER):
-            raise ValueError("its header is not whole")
-        header = json.loads(data[8 : 8 + length])
-        described = json.loads(header["__metadata__"][_ENTRY])
-        weights = safetensors.torch.load(data)
-        if "digest" in described and described["digest"] != _digest(described, weights):
-            raise ValueError("its bytes have changed since it was written")
+        described, weights = unpack(_ENTRY, data)
         return *_checked(described), weights
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise ValueError(
             f"{file} is no file of CLRLeNetClassifier.save_params(use_safetensors=True): {error!r}."
         ) from None
-
-
-def check_weights(weights: Mapping[str, torch.Tensor], module: nn.Module) -> None:
-    """Raise ValueError unless these are the weights of a network, and no others.
-
-    The network need not have memory for its weights: a file that claims to be of a larger one than
-    it holds is refused before any is taken.
-    """
-    found = {name: part.shape for name, part in weights.items()}
-    needed = {name: part.shape for name, part in module.state_dict().items()}
-    if found != needed:
-        other = sorted(name for name in {*found, *needed} if found.get(name) != needed.get(name))
-        raise ValueError(
-            "What was to be loaded does not fit this net: the file and the network differ in "
-            f"{', '.join(other[:5])}."
-        )
-
-
-def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError unless what an optimizer has loaded is of its kind and of these weights.
-
-    torch looks at neither, and its fused optimizers then write beyond the end of a buffer.
-    """
-    for group in optimizer.param_groups:
-        missing = sorted(optimizer.defaults.keys() - group.keys())
-        if missing:
-            raise ValueError(f"the file is of an optimizer without {', '.join(missing)}")
-        for part in group["params"]:
-            for name, value in optimizer.state.get(part, {}).items():
-                if name in _LIKE_THE_WEIGHTS and getattr(value, "shape", part.shape) != part.shape:
-                    raise ValueError(
-                        f"{name} of the optimizer has the shape {tuple(value.shape)}, its weights "
-                        f"{tuple(part.shape)}"
-                    )
 
 
 def keep_own_implementation(optimizer: torch.optim.Optimizer) -> None:

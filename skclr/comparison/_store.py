@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from skclr.comparison._fingerprint import data_digest, fingerprint
+from skclr._fingerprint import data_digest, fingerprint
 from skclr.comparison._tables import EPOCH_COLUMNS, RUN_COLUMNS, typed_frame
 
 LOCK_TIMEOUT = 60.0  # seconds; a write takes a fraction of one

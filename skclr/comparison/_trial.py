@@ -64,8 +64,16 @@ def _seeded_clone(candidate: Any, seed: int, watch: Callback, ticker: Callback) 
     )
 
 
+_COUNTED = frozenset(
+    {"rows_", "initial_weights_", "updates_", "updates_before_", "samples_", "seconds_", "sizes_",
+     "losses_"}
+)  # fmt: skip
+
+
 class _Watch(Callback):
     """Count and time a training, and judge it on the test data after each epoch."""
+
+    only_watches = True
 
     def __init__(self, X_test: Any = None, y_test: Any = None):
         self.X_test = X_test
@@ -73,7 +81,7 @@ class _Watch(Callback):
         self.rows_: list[dict[str, Any]] = []
         self.initial_weights_ = ""
         self.updates_ = self.samples_ = 0
-        self.seconds_ = 0.0
+        self.seconds_ = self.began_ = self.last_ = 0.0
 
     def __reduce__(self):
         # a net that is saved meanwhile keeps neither the test data nor the counts of a comparison
@@ -84,6 +92,7 @@ class _Watch(Callback):
         state = net.module_.state_dict().values()
         self.initial_weights_ = joblib.hash([part.detach().cpu().numpy() for part in state])
         self.test_data_ = net.get_dataset(self.X_test, self.y_test)
+        self.train_data_ = X
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Begin to count and to time an epoch."""
@@ -127,6 +136,18 @@ class _Watch(Callback):
                 "seconds": self.last_ - self.began_,
             }
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been counted, for a checkpoint."""
+        counted = {name: value for name, value in vars(self).items() if name in _COUNTED}
+        return counted | {"elapsed": self.last_ - self.began_}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with what another watch has counted."""
+        self.last_ = time.perf_counter()
+        self.began_ = self.last_ - state["elapsed"]
+        for name in _COUNTED & state.keys():
+            setattr(self, name, state[name])
 
     def epoch_rows(self, net: Any) -> list[dict[str, Any]]:
         """Return the row of each epoch, with what later callbacks have measured."""

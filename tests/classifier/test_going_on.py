@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skclr.range_test import lr_range_test
+from skclr._sweeps import measure_sweeps
 
 # ---------------------------------------------------------------- validation
 
@@ -299,9 +299,9 @@ def test_held_out_samples_have_no_part_in_the_measurement(fashion, monkeypatch):
 
     def spied(estimator, X, y, **kwargs):
         seen.append(len(X))
-        return lr_range_test(estimator, X, y, **kwargs)
+        return measure_sweeps(estimator, X, y, **kwargs)
 
-    monkeypatch.setattr("skclr.classifier._boundaries.lr_range_test", spied)
+    monkeypatch.setattr("skclr.classifier._boundaries.measure_sweeps", spied)
     lenet(max_lr="auto", validation_fraction=0.25).fit(*fashion)
     assert seen == [300]
 

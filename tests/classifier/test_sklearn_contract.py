@@ -74,6 +74,8 @@ WRONG_VALUES = {
     "validation_fraction": [0, 1, -0.1, math.nan, "0.2", 5],
     "random_state": ["0", -1, 0.5, np.random.default_rng(0)],
     "warm_start": [None, "yes", 2],
+    "checkpoint": [1, b"file"],
+    "checkpoint_every": [0, -1, math.inf, "1", None],
     "callbacks": ["print", 1, CyclicLR()],
     "device": [1],
     "compile": [None, "yes", 2],
