@@ -25,6 +25,8 @@ _WITHOUT_INFLUENCE = frozenset(
 )
 _LONGEST_TEXT = 60  # of a parameter that is shown as it is
 _ROWS_AT_ONCE = 4096
+# stores of before these parameters knew no others than these values
+_NEWER = {"cycle_factor": 1.0, "warmup": 0.0}
 
 
 def fingerprint(candidate: Any) -> str:
@@ -127,7 +129,7 @@ def _parameters(value: Any) -> Mapping[str, Any]:
         return {
             name: _without_watchers(part) if name == "callbacks" else part
             for name, part in given.items()
-            if name not in _WITHOUT_INFLUENCE
+            if name not in _WITHOUT_INFLUENCE and not (name in _NEWER and part == _NEWER[name])
         }
     return getattr(value, "__dict__", None) or (
         {} if " at 0x" in repr(value) else {"repr": repr(value)}

@@ -4,8 +4,8 @@ Every schedule is a function ``f(t, *, ...)``: `t` is an iteration (one update o
 counted from 0), or a whole array of them, and the answer has its shape. A picture of a schedule is
 therefore one call, and so is a test of it. This module knows NumPy and nothing of training.
 
-The cyclical policies are those of [1]_, the single cycle is that of [2]_, and the growing batch
-that of [3]_.
+The cyclical policies are those of [1]_, the single cycle is that of [2]_, the growing batch that of
+[3]_, and the cosines are those of [4]_.
 
 References
 ----------
@@ -15,6 +15,8 @@ References
    Large Learning Rates", 2018, `arXiv:1708.07120 <https://arxiv.org/abs/1708.07120>`_.
 .. [3] S. L. Smith, P.-J. Kindermans, C. Ying and Q. V. Le, "Don't Decay the Learning Rate,
    Increase the Batch Size", ICLR 2018, `arXiv:1711.00489 <https://arxiv.org/abs/1711.00489>`_.
+.. [4] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR
+   2017, `arXiv:1608.03983 <https://arxiv.org/abs/1608.03983>`_.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from numpy.typing import ArrayLike
 
 __all__ = [
     "batch_doubling",
+    "cosine",
+    "cosine_restarts",
     "cyclical",
     "exp_range",
     "lr_halving",
@@ -509,6 +513,185 @@ def lr_halving(
     _check_factor(factor)
     halvings = np.floor(_check_progress(t) / step_size)
     return _as_given(np.maximum(max_lr * float(factor) ** -halvings, base_lr))
+
+
+def cosine(
+    t: ArrayLike,
+    *,
+    max_lr: float,
+    total_steps: int,
+    base_lr: float = 0.0,
+    warmup: float = 0,
+) -> Any:
+    r"""Half a cosine: the learning rate falls once, slowly at first and at last.
+
+    .. math::
+
+        \eta(t) = \eta_\text{base} + \frac{\eta_\text{max} - \eta_\text{base}}{2}
+        \left( 1 + \cos \pi \frac{t - W}{T - W} \right),
+
+    after a climb along the line from :math:`\eta_\text{base}` at iteration 0 to
+    :math:`\eta_\text{max}` at iteration :math:`W`.
+
+    Parameters
+    ----------
+    t : int, float or array-like
+        Iterations, counted from 0. From :math:`T` on the rate stays at `base_lr`.
+    max_lr : float
+        The highest rate; more than `base_lr`.
+    total_steps : int
+        Iterations in the whole of training, :math:`T`.
+    base_lr : float, default=0.0
+        Where the fall ends; 0 or more.
+    warmup : float, default=0
+        Iterations of the climb, :math:`W`; 0 or more, and less than `total_steps`.
+
+    Returns
+    -------
+    float or ndarray of float
+        Learning rates, in the shape of `t`.
+
+    Raises
+    ------
+    ValueError
+        If an iteration is negative or not finite, or if a parameter is out of its range.
+
+    See Also
+    --------
+    cosine_restarts : The same fall again and again.
+
+    Notes
+    -----
+    Without a warmup the rates are those of ``torch.optim.lr_scheduler.CosineAnnealingLR``, which
+    rises again beyond the last iteration.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+       ICLR 2017, `arXiv:1608.03983 <https://arxiv.org/abs/1608.03983>`_.
+
+    Examples
+    --------
+    >>> from skclr.schedules import cosine
+    >>> cosine([0, 2, 4, 6, 8, 10], max_lr=1.0, total_steps=8, warmup=2).round(4)
+    array([0.  , 1.  , 0.75, 0.25, 0.  , 0.  ])
+    """
+    _check_boundaries(base_lr, max_lr)
+    _check_positive_integer("total_steps", total_steps)
+    _check_warmup(warmup, "total_steps", total_steps)
+    iterations = np.minimum(_check_progress(t), total_steps)
+    share = (iterations - warmup) / (total_steps - warmup)
+    return _as_given(_warmed_up(iterations, share, base_lr, max_lr, warmup))
+
+
+def cosine_restarts(
+    t: ArrayLike,
+    *,
+    max_lr: float,
+    step_size: float,
+    base_lr: float = 0.0,
+    factor: float = 1.0,
+    warmup: float = 0,
+) -> Any:
+    r"""Half cosines one after the other: the learning rate falls, jumps back up, and falls again.
+
+    The cycle that begins at :math:`t_i` has the length :math:`T_i`, and in it
+
+    .. math::
+
+        \eta(t) = \eta_\text{base} + \frac{\eta_\text{max} - \eta_\text{base}}{2}
+        \left( 1 + \cos \pi \frac{t - t_i}{T_i} \right), \qquad T_{i+1} = f \, T_i.
+
+    The first begins at :math:`t_0 = W`, after a climb along the line from
+    :math:`\eta_\text{base}` at iteration 0 to :math:`\eta_\text{max}`.
+
+    Parameters
+    ----------
+    t : int, float or array-like
+        Iterations, counted from 0.
+    max_lr : float
+        Where each cycle begins; more than `base_lr`.
+    step_size : float
+        Iterations in the first cycle, :math:`T_0`; positive.
+    base_lr : float, default=0.0
+        Where each cycle ends; 0 or more.
+    factor : float, default=1.0
+        What the length of a cycle is multiplied by for the next, :math:`f`; 1 or more.
+    warmup : float, default=0
+        Iterations of the climb, :math:`W`; 0 or more.
+
+    Returns
+    -------
+    float or ndarray of float
+        Learning rates, in the shape of `t`.
+
+    Raises
+    ------
+    ValueError
+        If an iteration is negative or not finite, or if a parameter is out of its range.
+
+    See Also
+    --------
+    cosine : One fall over a whole training.
+
+    Notes
+    -----
+    "SGDR" [1]_. Without a warmup and for whole numbers the rates are those of
+    ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts``; a factor may be any number here.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+       ICLR 2017, `arXiv:1608.03983 <https://arxiv.org/abs/1608.03983>`_.
+
+    Examples
+    --------
+    >>> from skclr.schedules import cosine_restarts
+    >>> cosine_restarts([0, 1, 2, 4, 6], max_lr=1.0, step_size=2, factor=2)
+    array([1. , 0.5, 1. , 0.5, 1. ])
+    """
+    _check_boundaries(base_lr, max_lr)
+    _check_positive("step_size", step_size)
+    if not (_is_finite_real(factor) and factor >= 1):
+        raise ValueError(f"factor must be a finite number, 1 or more, got {factor!r}.")
+    _check_warmup(warmup)
+    iterations = _check_progress(t)
+    share = _share_of_cycle(np.maximum(iterations - warmup, 0) / step_size, float(factor))
+    return _as_given(_warmed_up(iterations, share, base_lr, max_lr, warmup))
+
+
+def _share_of_cycle(progress: np.ndarray, factor: float) -> np.ndarray:
+    """Return the share of its cycle that each place has behind it, in lengths of the first."""
+    if factor == 1:
+        return np.maximum(progress - np.floor(progress * (1 + 1e-12)), 0)
+
+    def start_of(cycle: np.ndarray) -> np.ndarray:
+        return (factor**cycle - 1) / (factor - 1)
+
+    with np.errstate(over="ignore"):  # the cycle after the last may begin beyond all numbers
+        cycle = np.floor(np.log1p(progress * (factor - 1)) / math.log(factor))
+        reached = progress * (
+            1 + 1e-12
+        )  # a restart that rounding puts just behind a place is at it
+        cycle += start_of(cycle + 1) <= reached
+        cycle -= start_of(cycle) > reached
+        return np.maximum(progress - start_of(cycle), 0) / factor**cycle
+
+
+def _warmed_up(
+    t: np.ndarray, share: np.ndarray, base_lr: float, max_lr: float, warmup: float
+) -> np.ndarray:
+    """Return the rates of a line up to iteration `warmup`, and of a half cosine after it."""
+    fall = base_lr + (max_lr - base_lr) * (1 + np.cos(np.pi * share)) / 2
+    if not warmup:
+        return fall
+    return np.where(t < warmup, base_lr + (max_lr - base_lr) * (t / warmup), fall)
+
+
+def _check_warmup(warmup: Any, name: str = "", limit: float = math.inf) -> None:
+    if not (_is_finite_real(warmup) and 0 <= warmup < limit):
+        below = f" and less than {name}, {limit!r}" if name else ""
+        raise ValueError(f"warmup must be a finite number, 0 or more{below}, got {warmup!r}.")
 
 
 def batch_doubling(

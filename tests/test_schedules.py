@@ -14,7 +14,7 @@ N_STEPS = 400
 def torch_rates(scheduler_class, n_steps, **params):
     """Walk through torch's scheduler and note the rate of every step."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = scheduler_class(optimizer, cycle_momentum=False, **params)
+    scheduler = scheduler_class(optimizer, **params)
     rates = []
     for _ in range(n_steps):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -49,6 +49,7 @@ def test_cyclical_rates_are_those_of_torch_at_every_step(mode, seed):
     theirs = torch_rates(
         torch.optim.lr_scheduler.CyclicLR,
         N_STEPS,
+        cycle_momentum=False,
         mode=mode,
         step_size_up=up,
         step_size_down=down,
@@ -85,6 +86,7 @@ def test_custom_scale_gives_the_rates_of_torch(scale_mode, scale_fn, seed):
     theirs = torch_rates(
         torch.optim.lr_scheduler.CyclicLR,
         N_STEPS,
+        cycle_momentum=False,
         step_size_up=up,
         step_size_down=down,
         scale_fn=scale_fn,
@@ -112,8 +114,76 @@ def test_one_cycle_rates_are_those_of_torch_at_every_step(anneal_strategy, three
 
     ours = schedules.one_cycle(np.arange(total_steps), **params)
 
-    theirs = torch_rates(torch.optim.lr_scheduler.OneCycleLR, total_steps, **params)
+    theirs = torch_rates(
+        torch.optim.lr_scheduler.OneCycleLR, total_steps, cycle_momentum=False, **params
+    )
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("base_lr", [0.0, 1e-5, 0.3])
+@pytest.mark.parametrize("total_steps", [1, 2, 7, 400])
+def test_cosine_rates_are_those_of_torch_at_every_step(total_steps, base_lr):
+    ours = schedules.cosine(
+        np.arange(total_steps + 1), max_lr=1.0, base_lr=base_lr, total_steps=total_steps
+    )
+    theirs = torch_rates(
+        torch.optim.lr_scheduler.CosineAnnealingLR,
+        total_steps + 1,
+        T_max=total_steps,
+        eta_min=base_lr,
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("base_lr", [0.0, 0.01])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("step_size", [1, 7, 10, 49])
+def test_cosine_restart_rates_are_those_of_torch_at_every_step(step_size, factor, base_lr):
+    ours = schedules.cosine_restarts(
+        np.arange(1000), max_lr=1.0, base_lr=base_lr, step_size=step_size, factor=factor
+    )
+    theirs = torch_rates(
+        torch.optim.lr_scheduler.CosineAnnealingWarmRestarts,
+        1000,
+        T_0=step_size,
+        T_mult=factor,
+        eta_min=base_lr,
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_cosine_restarts_grow_by_any_factor():
+    t = np.linspace(0, 60, 2401)
+    ours = schedules.cosine_restarts(t, max_lr=1.0, step_size=2.5, factor=1.3)
+    starts = np.cumsum([0, *(2.5 * 1.3 ** np.arange(12))])
+    cycle = np.searchsorted(starts, t + 1e-12, side="right") - 1
+    share = (t - starts[cycle]) / (2.5 * 1.3**cycle)
+    np.testing.assert_allclose(ours, (1 + np.cos(np.pi * share)) / 2, atol=1e-9)
+    assert np.isfinite(schedules.cosine_restarts(1e300, max_lr=1.0, step_size=1, factor=1.5))
+
+
+@pytest.mark.parametrize("name", ["cosine", "cosine_restarts"])
+@pytest.mark.parametrize("warmup", [1, 4, 6.5])
+def test_a_warmup_climbs_along_a_line_and_the_fall_begins_after_it(name, warmup):
+    length = {"total_steps": 20 + warmup} if name == "cosine" else {"step_size": 20}
+    if name == "cosine" and warmup == 6.5:
+        length["total_steps"], fall = 27, 20.5
+    else:
+        fall = 20
+    schedule = getattr(schedules, name)
+    bounds = {"max_lr": 1.0, "base_lr": 0.2}
+    t = np.arange(0, 26, 0.25)
+    rates = schedule(t, warmup=warmup, **length, **bounds)
+    climb = t < warmup
+    np.testing.assert_allclose(rates[climb], 0.2 + 0.8 * t[climb] / warmup)
+    expected = 0.2 + 0.4 * (1 + np.cos(np.pi * (t - warmup) / fall))
+    before_restart = ~climb & (t < warmup + 20)
+    np.testing.assert_allclose(rates[before_restart], expected[before_restart])
+
+
+def test_a_cosine_stays_where_it_has_ended():
+    last = schedules.cosine([20, 21, 10**9], max_lr=1.0, base_lr=0.125, total_steps=20)
+    np.testing.assert_array_equal(last, [0.125] * 3)
 
 
 def test_triangular_follows_the_code_printed_in_the_paper():
@@ -246,6 +316,8 @@ EVERY_SCHEDULE = [
     ("exp_range", {**BOUNDARIES, "gamma": 0.9}),
     ("one_cycle", {"max_lr": 1.0, "total_steps": 10}),
     ("lr_halving", {"max_lr": 1.0, "step_size": 3}),
+    ("cosine", {"max_lr": 1.0, "total_steps": 10}),
+    ("cosine_restarts", {"max_lr": 1.0, "step_size": 3}),
     ("batch_doubling", {}),
 ]
 
@@ -339,6 +411,14 @@ def test_wrong_cyclical_parameters_are_answered_in_one_sentence(name, wrong, mes
             {"base_lr": 2.0},
             "base_lr must be less than max_lr, got base_lr=2.0 and max_lr=1.0",
         ),
+        ("cosine", {"base_lr": 1.0}, "base_lr must be less than max_lr, .*"),
+        ("cosine", {"total_steps": 0}, "total_steps must be an integer greater than 0, got 0"),
+        ("cosine", {"warmup": 10}, "warmup must be .* less than total_steps, 10, got 10"),
+        ("cosine", {"warmup": -1}, "warmup must be .* got -1"),
+        ("cosine_restarts", {"step_size": 0}, "step_size must be .* greater than 0, got 0"),
+        ("cosine_restarts", {"factor": 0.9}, "factor must be a finite number, 1 or more, got 0.9"),
+        ("cosine_restarts", {"factor": math.nan}, "factor must be .* got nan"),
+        ("cosine_restarts", {"warmup": math.inf}, "warmup must be .* got inf"),
         ("lr_halving", {"factor": 1}, "factor must be a finite number greater than 1, got 1"),
         ("lr_halving", {"step_size": 0}, "step_size must be a finite number greater than 0, got 0"),
         (

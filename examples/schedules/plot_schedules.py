@@ -31,11 +31,15 @@ rates = {
     "exp_range": schedules.exp_range(t, gamma=0.9995, **cycle),
     "one_cycle": schedules.one_cycle(t, max_lr=0.1, total_steps=len(t)),
     "lr_halving": schedules.lr_halving(t, max_lr=0.1, step_size=2.5 * per_epoch),
+    "cosine": schedules.cosine(t, max_lr=0.1, total_steps=len(t), warmup=2 * per_epoch),
+    "cosine_restarts": schedules.cosine_restarts(
+        t, max_lr=0.1, step_size=20 / 7 * per_epoch, factor=2
+    ),
 }
 
 # %%
-# Six pictures
-# ------------
+# Eight pictures
+# --------------
 # What to see:
 #
 # - `triangular` goes up and down between the same boundaries, for as long as
@@ -46,11 +50,15 @@ rates = {
 # - `one_cycle` spends the whole training on a single cycle, and ends at almost
 #   nothing; it has to know how long the training will be.
 # - `lr_halving` only ever goes down, in steps.
+# - `cosine` falls once, slowly at first and at last; here after two epochs of
+#   warmup.
+# - `cosine_restarts` falls again and again, each time in twice as many
+#   iterations; it ends low only where its last fall is whole.
 # - `batch_doubling` leaves the rate alone and doubles the batch, so each epoch
 #   has half the updates of the one before. In epochs it is the mirror image of
 #   `lr_halving`; in updates it is short.
 
-fig, axes = plt.subplots(3, 2, figsize=(9, 9), layout="constrained")
+fig, axes = plt.subplots(4, 2, figsize=(9, 12), layout="constrained")
 for ax, (name, rate) in zip(axes.ravel(), rates.items(), strict=False):
     ScheduleDisplay(t, rate, iterations_per_epoch=per_epoch).plot(ax=ax)
     ax.set_title(name)
@@ -65,8 +73,8 @@ ScheduleDisplay(
     np.full(updates.sum(), 0.1),
     batch_size=np.repeat(sizes, updates),
     iterations_per_epoch=updates,
-).plot(ax=axes[2, 1])
-axes[2, 1].set_title("batch_doubling")
+).plot(ax=axes[3, 1])
+axes[3, 1].set_title("batch_doubling")
 plt.show()
 
 # %%

@@ -7,6 +7,8 @@ Every callback here works on a plain :class:`skorch.NeuralNetClassifier` with it
 
 from skclr.callbacks._accuracy import BatchAccuracy
 from skclr.callbacks._batch_doubling import BatchDoubling, _GrowingIterator
+from skclr.callbacks._cosine import CosineLR, CosineRestartsLR
+from skclr.callbacks._cosine import check_warmup as check_warmup
 from skclr.callbacks._cyclic import CyclicLR
 from skclr.callbacks._halving import LRHalving
 from skclr.callbacks._lr_schedule import LRSchedule
@@ -21,6 +23,8 @@ from skclr.callbacks._stop import SweepEnded as SweepEnded
 __all__ = [
     "BatchAccuracy",
     "BatchDoubling",
+    "CosineLR",
+    "CosineRestartsLR",
     "CyclicLR",
     "GradientNoiseScale",
     "LRHalving",

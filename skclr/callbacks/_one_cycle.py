@@ -1,4 +1,4 @@
-"""One cycle of the learning rate over a whole training."""
+"""Learning rates over a whole training, and one cycle among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ from skclr import schedules
 from skclr.callbacks._lr_schedule import EpochLRSchedule
 
 
-class OneCycleLR(EpochLRSchedule):
+class WholeTrainingLR(EpochLRSchedule):
+    """Base of schedules that span the ``net.max_epochs`` epochs of one call."""
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Begin anew, over ``net.max_epochs`` epochs."""
+        self.max_epochs_ = max(net.max_epochs, 1)
+        super().on_train_begin(net, X, y, **kwargs)
+
+    def _take_up(self, net: NeuralNet) -> None:
+        super()._take_up(net)
+        self.epochs_before_ = len(net.history) - 1
+
+    def _first_iteration(self, net: NeuralNet) -> int:
+        return (len(net.history) - 1 - self.epochs_before_) * self.iterations_per_epoch_
+
+
+class OneCycleLR(WholeTrainingLR):
     """One cycle over the whole training: up to `max_lr`, then down to almost nothing.
 
     The cycle spans the ``net.max_epochs`` epochs of one call of ``fit`` or ``partial_fit``;
@@ -64,18 +80,6 @@ class OneCycleLR(EpochLRSchedule):
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
         self.event_name = event_name
-
-    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Begin a cycle over ``net.max_epochs`` epochs."""
-        self.max_epochs_ = max(net.max_epochs, 1)
-        super().on_train_begin(net, X, y, **kwargs)
-
-    def _take_up(self, net: NeuralNet) -> None:
-        super()._take_up(net)
-        self.epochs_before_ = len(net.history) - 1
-
-    def _first_iteration(self, net: NeuralNet) -> int:
-        return (len(net.history) - 1 - self.epochs_before_) * self.iterations_per_epoch_
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         """Return the rate of each of these iterations.

@@ -40,7 +40,7 @@ from skclr.classifier._saving import (
     to_safetensors,
     upgraded,
 )
-from skclr.classifier._schedule import needed_boundaries, schedule_callbacks
+from skclr.classifier._schedule import check_warmup, needed_boundaries, schedule_callbacks
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult
 
@@ -70,7 +70,9 @@ class CLRLeNetClassifier(ImageClassifier):
         ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
         ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and
         down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
-        `base_lr`), ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
+        `base_lr`), ``"cosine"`` (from `max_lr` down to `base_lr` along half a cosine, over
+        `max_epochs`), ``"cosine_restarts"`` (the same fall again and again),
+        ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
         ``iteration -> learning rate``. None leaves the rate to callbacks and optimizer, which
         begins with `max_lr` (or ``optimizer__lr``); with a schedule nothing else may set it.
     base_lr, max_lr : float or "auto", default=0.001 and 0.1
@@ -79,9 +81,15 @@ class CLRLeNetClassifier(ImageClassifier):
         updates.
     step_size : float, default=2.5
         Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
-        ``"lr_halving"`` the epochs between halvings.
+        ``"lr_halving"`` the epochs between halvings, for ``"cosine_restarts"`` the epochs of the
+        first fall.
     gamma : float, default=0.9998
         The amplitude of ``"exp_range"`` decays by this factor with each iteration.
+    cycle_factor : float, default=1.0
+        What each fall of ``"cosine_restarts"`` is longer than the one before, as a factor.
+    warmup : float, default=0.0
+        Epochs in which ``"cosine"`` and ``"cosine_restarts"`` climb from `base_lr` to `max_lr`
+        first; for ``"cosine"`` fewer than `max_epochs`.
     batch_size : int, default=64
         Samples in a batch of training; in the first epochs of ``"batch_doubling"``. Where it does
         not divide the data, all batches of an epoch are a little smaller, and differ by at most
@@ -232,6 +240,8 @@ class CLRLeNetClassifier(ImageClassifier):
         max_lr: float | str = 0.1,
         step_size: float = 2.5,
         gamma: float = 0.9998,
+        cycle_factor: float = 1.0,
+        warmup: float = 0.0,
         batch_size: int = 64,
         max_batch_size: int = 4096,
         momentum: float = 0.9,
@@ -263,6 +273,8 @@ class CLRLeNetClassifier(ImageClassifier):
         self.max_lr = max_lr
         self.step_size = step_size
         self.gamma = gamma
+        self.cycle_factor = cycle_factor
+        self.warmup = warmup
         self.batch_size = batch_size
         self.max_batch_size = max_batch_size
         self.momentum = momentum
@@ -402,6 +414,8 @@ class CLRLeNetClassifier(ImageClassifier):
                 "max_batch_size must be at least batch_size, got "
                 f"max_batch_size={self.max_batch_size!r} and batch_size={self.batch_size!r}."
             )
+        if self.schedule == "cosine":
+            check_warmup(self.warmup, self.max_epochs)
 
     def _check_rates_of_optimizer(self):
         """Raise ValueError where the optimizer is given rates that the schedule cannot obey."""
@@ -425,8 +439,8 @@ class CLRLeNetClassifier(ImageClassifier):
                 check_callback(getattr(self, name))
 
     def _parameters_in_effect(self):
-        names = ("schedule", "step_size", "gamma", "batch_size", "max_batch_size", "momentum",
-                 "weight_decay")  # fmt: skip
+        names = ("schedule", "step_size", "gamma", "cycle_factor", "warmup", "batch_size",
+                 "max_batch_size", "momentum", "weight_decay")  # fmt: skip
         boundaries = self._training.boundaries
         # what the optimizer goes on with, where no schedule sets it
         free = (
@@ -544,6 +558,8 @@ class CLRLeNetClassifier(ImageClassifier):
             self._boundary,
             step_size=self.step_size,
             gamma=self.gamma,
+            cycle_factor=self.cycle_factor,
+            warmup=self.warmup,
             batch_size=self.batch_size,
             max_batch_size=self.max_batch_size,
         )

@@ -29,6 +29,8 @@ CONSTRAINTS: dict[str, list] = {
     "max_lr": [_ABOVE_ZERO, StrOptions({"auto"})],
     "step_size": [_ABOVE_ZERO],
     "gamma": [Interval(Real, 0, 1, closed="right")],
+    "cycle_factor": [Interval(Real, 1, None, closed="left")],
+    "warmup": [Interval(Real, 0, None, closed="left")],
     "batch_size": [_FROM_ONE],
     "max_batch_size": [_FROM_ONE],
     "momentum": [Interval(Real, 0, 1, closed="left")],

@@ -144,7 +144,7 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Version 0.1 kept what was fitted in many attributes, which stand in two values today.
     """
-    old = dict(state)
+    old = {"cycle_factor": 1.0, "warmup": 0.0} | dict(state)
     if not old.keys() & {"classes_inferred_", "_generators", "_used"}:
         return old
     optimizer = old.get("optimizer_")
@@ -169,6 +169,6 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
         boundaries=Boundaries(
             old.pop("base_lr_", None), old.pop("max_lr_", None), old.pop("lr_range_", None)
         ),
-        parameters=used,
+        parameters={name: old[name] for name in ("cycle_factor", "warmup")} | used,
     )
     return old

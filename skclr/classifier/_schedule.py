@@ -9,6 +9,8 @@ from skorch.callbacks import Callback
 
 from skclr.callbacks import (
     BatchDoubling,
+    CosineLR,
+    CosineRestartsLR,
     CyclicLR,
     LRHalving,
     LRRecorder,
@@ -16,6 +18,7 @@ from skclr.callbacks import (
     OneCycleLR,
     constant_lr,
 )
+from skclr.callbacks import check_warmup as check_warmup
 
 SCHEDULES = (
     "constant",
@@ -24,6 +27,8 @@ SCHEDULES = (
     "exp_range",
     "one_cycle",
     "lr_halving",
+    "cosine",
+    "cosine_restarts",
     "batch_doubling",
 )
 
@@ -44,6 +49,8 @@ def schedule_callbacks(
     *,
     step_size: float,
     gamma: float,
+    cycle_factor: float,
+    warmup: float,
     batch_size: int,
     max_batch_size: int,
 ) -> list[tuple[str, Callback]]:
@@ -55,7 +62,7 @@ def schedule_callbacks(
         As in the classifier.
     boundary : callable
         Gives a boundary by its name, one of `needed_boundaries`.
-    step_size, gamma, batch_size, max_batch_size : float or int
+    step_size, gamma, cycle_factor, warmup, batch_size, max_batch_size : float or int
         As in the classifier.
     """
     if schedule is None:
@@ -74,4 +81,8 @@ def schedule_callbacks(
         return [("lr_schedule", OneCycleLR(top, div_factor=top / base))]
     if schedule == "lr_halving":
         return [("lr_schedule", LRHalving(top, step_size, base))]
+    if schedule == "cosine":
+        return [("lr_schedule", CosineLR(top, base, warmup))]
+    if schedule == "cosine_restarts":
+        return [("lr_schedule", CosineRestartsLR(top, base, step_size, cycle_factor, warmup))]
     return [("lr_schedule", CyclicLR(schedule, base, top, step_size, gamma=gamma))]

@@ -180,7 +180,8 @@ BAD_DATA = [name for name, data in DATA.items() if not data.good]
 VALUES: dict[str, tuple[list, list]] = {
     "module": ([Tiny, Wider], ["Tiny", None]),
     "schedule": (
-        ["constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
+        ["constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving", "cosine",
+    "cosine_restarts",
          "batch_doubling", falling, None],
         ["nonsense", no_number, 3],
     ),

@@ -47,6 +47,18 @@ PER_EPOCH, EPOCHS = 4, 5  # 60 images, 16 in a batch
             "lr_halving",
             lambda t, base, top: schedules.lr_halving(t, max_lr=top, base_lr=base, step_size=6),
         ),
+        (
+            "cosine",
+            lambda t, base, top: schedules.cosine(
+                t, max_lr=top, base_lr=base, total_steps=PER_EPOCH * EPOCHS, warmup=0.5 * PER_EPOCH
+            ),
+        ),
+        (
+            "cosine_restarts",
+            lambda t, base, top: schedules.cosine_restarts(
+                t, max_lr=top, base_lr=base, step_size=6, factor=1.5, warmup=0.5 * PER_EPOCH
+            ),
+        ),
         (lambda t: 0.2 / (1 + t), lambda t, base, top: 0.2 / (1 + t)),
     ],
     ids=lambda value: value if isinstance(value, str) else "function",
@@ -59,6 +71,8 @@ def test_rates_are_those_of_the_schedule(two_classes, schedule, expected):
         max_lr=0.05,
         step_size=1.5,
         gamma=0.97,
+        cycle_factor=1.5,
+        warmup=0.5,
         max_epochs=EPOCHS,
         callbacks=[spy],
     ).fit(*two_classes)

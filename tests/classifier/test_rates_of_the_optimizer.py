@@ -11,7 +11,8 @@ from skclr import lr_range_test
 from skclr.callbacks import CyclicLR
 
 SCHEDULES = [
-    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
+    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving", "cosine",
+    "cosine_restarts",
     "batch_doubling", lambda iteration: 0.05 / (1 + iteration),
 ]  # fmt: skip
 

@@ -18,7 +18,8 @@ from skclr import CLRLeNetClassifier
 from skclr.augmentation import RandomShiftFlip
 
 SCHEDULES = [
-    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
+    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving", "cosine",
+    "cosine_restarts",
     "batch_doubling",
 ]  # fmt: skip
 

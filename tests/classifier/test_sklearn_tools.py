@@ -34,7 +34,8 @@ from skclr import CLRLeNetClassifier, DivergenceError
 from skclr.callbacks import CyclicLR
 
 SCHEDULES = [
-    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
+    "constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving", "cosine",
+    "cosine_restarts",
     "batch_doubling",
 ]  # fmt: skip
 
