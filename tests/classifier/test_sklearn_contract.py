@@ -65,6 +65,8 @@ WRONG_VALUES = {
     "max_lr": [0, -1.0, math.inf, math.nan, "auto?", None],
     "step_size": [0, -1, math.inf, math.nan, "2", None],
     "gamma": [0, 1.01, -0.5, math.nan, "1"],
+    "cycle_factor": [0.9, -1, "2", None],
+    "warmup": [-0.5, "1", None],
     "batch_size": [0, -1, 1.5, "64", None],
     "max_batch_size": [0, -1, 1.5, "64", None],
     "momentum": [1, -0.1, math.nan, "0", None],
