@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,13 @@ def as_tensor(array: Any) -> torch.Tensor:
     if isinstance(array, torch.Tensor):
         return array
     array = np.asarray(array)
-    if array.dtype.name not in _TORCH_DTYPES or not array.dtype.isnative:
+    if not _is_of_torch(array.dtype):
         array = array.astype(np.float64)
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()
     return torch.from_numpy(array)
+
+
+@functools.cache  # the name of a dtype takes NumPy longer than the rest of a batch
+def _is_of_torch(dtype: np.dtype) -> bool:
+    return dtype.name in _TORCH_DTYPES and dtype.isnative

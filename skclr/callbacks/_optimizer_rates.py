@@ -17,7 +17,7 @@ LEAVE_IT = (
     "leaves the rate to callbacks and optimizer."
 )
 
-_LARGEST_RATE = np.finfo(np.float32).max
+_LARGEST_RATE = float(np.finfo(np.float32).max)
 # Kept in the parameter groups, and so saved with the optimizer's state, as torch's schedulers keep
 # their "initial_lr": a group's rate as a multiple of the schedule's, and its rate as last written.
 _RATIO, _WRITTEN = "lr_ratio", "scheduled_lr"
@@ -116,8 +116,9 @@ def _ratio(own: float, reference: float) -> float:
 
 def write_rate(net: NeuralNet, rate: float | np.ndarray) -> None:
     """Write the schedule's rate, or one for each group, to the optimizer; groups keep ratios."""
-    if np.max(rate) > _LARGEST_RATE:
-        raise ValueError(f"The learning rate {np.max(rate):.3g} is too large for float32.")
+    largest = np.max(rate) if isinstance(rate, np.ndarray) else rate
+    if largest > _LARGEST_RATE:
+        raise ValueError(f"The learning rate {largest:.3g} is too large for float32.")
     if not all(_WRITTEN in group for group in net.optimizer_.param_groups):
         settle_ratios(net)
     check_untouched(net)
