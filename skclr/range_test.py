@@ -187,8 +187,8 @@ def lr_range_test(
     Warns
     -----
     RangeTestWarning
-        If the loss falls from the first rate on, never falls, or never turns up again; the
-        boundary that the curve does not have is None.
+        If the loss falls from the first rate on, never falls, never turns up again, or jumps up as
+        far as it falls; the boundary that the curve does not have is None.
 
     See Also
     --------

@@ -13,6 +13,8 @@ from scipy.stats import median_abs_deviation
 FEWEST_RATES = 10
 _SPIKE_WIDTH = 5
 _HEIGHT = 0.3  # a loss counts at most as this part above its level: what diverged tells no more
+_SPIKE_HEIGHT = 1.0  # a spike counts for more: as far above the level as a loss can fall below it,
+_RISE_HEIGHT = 0.2  # but no further than this once repeats and neighbours have been averaged
 _SMOOTHING_DECADES = 0.1
 _NOISE_FACTOR = 3.0  # a fall counts when it is this many standard deviations of the noise,
 _FALLEN = 0.03  # and this part of the whole drop
@@ -20,6 +22,8 @@ _LEAST_DROP = 0.05  # a curve falls when it drops by this part of its level
 _TURNED_UP = 0.2  # a curve turns up when it regains this part of its drop
 _BASIN_SMOOTHING_DECADES = 0.5  # wider than the bumps that one seed has and another has not
 _BASIN_DEPTH = 0.5  # what is deeper than this part of the drop is the basin
+_EDGE = 2.0  # the upper edge of the basin is this many standard deviations above its middle
+_ROOM = 4.0  # the answer stays this factor below the edge: a sweep passes it in a dozen updates
 
 
 class NoBoundaryError(Exception):
@@ -31,6 +35,7 @@ class FallingCurve(NamedTuple):
 
     lrs: np.ndarray
     losses: np.ndarray
+    with_spikes: np.ndarray  # the same with the spikes, which may stand higher
     level: float  # before it falls
     noise: float  # a standard deviation, from rate to rate
     ended_early: bool
@@ -46,9 +51,15 @@ class FallingCurve(NamedTuple):
         n_averaged = 2 * math.sqrt(math.pi) * _SMOOTHING_DECADES * self.per_decade
         return self.noise / math.sqrt(max(1.0, n_averaged))
 
-    def smoothed(self, decades: float = _SMOOTHING_DECADES) -> np.ndarray:
-        """Return the curve, smoothed to both sides over so many decades."""
-        return gaussian_filter1d(self.losses, max(1.0, decades * self.per_decade), mode="nearest")
+    def smoothed(self) -> np.ndarray:
+        """Return the curve without spikes, smoothed to both sides."""
+        return self._smooth(self.losses, _SMOOTHING_DECADES)
+
+    def basin_curve(self) -> np.ndarray:
+        """Return the curve in which bumps of one seed are gone, and spikes raise what is near."""
+        narrow = self._smooth(self.with_spikes, _SMOOTHING_DECADES)
+        limited = np.minimum(narrow, self.level + _RISE_HEIGHT * abs(self.level))
+        return self._smooth(limited, _BASIN_SMOOTHING_DECADES)
 
     def start_of_fall(self) -> float:
         """Return the rate at which the loss first falls beyond its noise, and stays below."""
@@ -66,19 +77,27 @@ class FallingCurve(NamedTuple):
         return float(self.lrs[first])
 
     def top_of_basin(self) -> float:
-        """Return the rate in the upper part of the basin of the loss, below its rise."""
-        losses = self.smoothed(_BASIN_SMOOTHING_DECADES)
+        """Return the rate in the upper part of the basin of the loss, with room below its rise."""
+        losses = self.basin_curve()
         lowest = int(np.argmin(losses))
         drop = self.level - losses[lowest]
+        if drop <= _NOISE_FACTOR * self.noise_when_smoothed:
+            raise NoBoundaryError(
+                f"The loss jumps up as far as it falls between {self.lrs[0]:.1e} and "
+                f"{self.lrs[-1]:.1e}: take larger batches."
+            )
         if losses[lowest:].max() < losses[lowest] + _TURNED_UP * drop:
             raise NoBoundaryError(
                 f"The loss does not turn up again by {self.lrs[-1]:.1e}: raise max_lr."
             )
         weights = np.maximum(0, (self.level - losses) / drop - _BASIN_DEPTH)
         logs = np.log(self.lrs)
-        centre = np.average(logs, weights=weights)
-        width = math.sqrt(np.average((logs - centre) ** 2, weights=weights))
-        return float(np.exp(centre + width))
+        middle = np.average(logs, weights=weights)
+        width = math.sqrt(np.average((logs - middle) ** 2, weights=weights))
+        return float(np.exp(middle + min(width, _EDGE * width - math.log(_ROOM))))
+
+    def _smooth(self, losses: np.ndarray, decades: float) -> np.ndarray:
+        return gaussian_filter1d(losses, max(1.0, decades * self.per_decade), mode="nearest")
 
 
 def falling_curve(lrs: ArrayLike, losses: ArrayLike) -> FallingCurve:
@@ -93,13 +112,15 @@ def falling_curve(lrs: ArrayLike, losses: ArrayLike) -> FallingCurve:
             f"The sweep ended within its first {FEWEST_RATES} rates: lower min_lr."
         )
     head = _n_rates_at_level(len(lrs))
-    level = float(np.median(np.where(lasted, losses, np.inf)[:, :head]))
-    limited = np.minimum(np.where(lasted, losses, np.inf), level + _HEIGHT * abs(level))
+    losses = np.where(lasted, losses, np.inf)
+    level = float(np.median(losses[:, :head]))
+    limited = np.minimum(losses, level + _HEIGHT * abs(level))
     # a spike is of one repeat, and is taken from it before the repeats are averaged
     mean = median_filter(limited, size=(1, _SPIKE_WIDTH), mode="nearest").mean(axis=0)
     curve = FallingCurve(
         lrs,
         mean,
+        with_spikes=np.minimum(losses, level + _SPIKE_HEIGHT * abs(level)).mean(axis=0),
         level=level,
         noise=float(median_abs_deviation(limited.mean(axis=0)[:head], scale="normal")),
         ended_early=not lasted.all(),

@@ -18,21 +18,24 @@ def test_the_pair_is_read_off_a_known_curve(sd):
 
 
 @pytest.mark.parametrize("n", [184, 1000])
-def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n):
-    width = 1.2  # decades; smoothing a bell over half a decade makes a wider bell
+@pytest.mark.parametrize("width", [0.4, 1.2])
+def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n, width):
+    """The width is in decades; smoothing a bell makes a wider bell."""
     lrs = np.logspace(-7, 3, n)
     x = np.log10(lrs / 0.01)
     losses = 2.3 - 1.5 * np.exp(-(x**2) / (2 * width**2))
-    wider = np.sqrt(width**2 + 0.5**2)
+    wider = np.sqrt(width**2 + 0.5**2 + 0.1**2)
     edge = wider * np.sqrt(2 * np.log(2))
 
     def weight(t):
         return np.exp(-(t**2) / (2 * wider**2)) - 0.5
 
     variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
-    expected = 0.01 * 10 ** np.sqrt(variance)
+    deviation = np.sqrt(variance)
+    distance = min(deviation, 2 * deviation - np.log10(4))
+    assert (distance < deviation) == (width == 0.4)
     with no_warning():
-        assert rt.basin(lrs, losses) == pytest.approx(expected, rel=0.02)
+        assert rt.basin(lrs, losses) == pytest.approx(0.01 * 10**distance, rel=0.02)
 
 
 def test_the_pair_does_not_follow_one_spike_at_the_start():
@@ -48,13 +51,49 @@ def test_the_pair_does_not_move_by_more_than_a_factor_of_two_with_the_noise():
     assert max(tops) / min(tops) < 2
 
 
+def five_repeats(turns, slope):
+    """Repeats that fall alike to 0.05 at a rate of 0.02, and rise from rates of their own."""
+    falling = np.interp(np.log10(LRS), [-3.5, np.log10(0.02)], [0.7, 0.05])
+    rising = [slope * np.clip(np.log10(LRS / turn), 0, None) for turn in turns]
+    return np.minimum(falling + rising, 5.0)
+
+
+def test_one_repeat_in_five_that_shoots_up_early_lowers_the_answer():
+    together = rt.basin(LRS, five_repeats([0.5] * 5, slope=50))
+    one_early = rt.basin(LRS, five_repeats([0.5] * 4 + [0.15], slope=50))
+    assert one_early < 0.8 * together
+
+
+def test_an_abrupt_rise_is_given_more_room_than_a_gradual_one():
+    abrupt = rt.basin(LRS, five_repeats([0.2] * 5, slope=50))
+    gradual = rt.basin(LRS, five_repeats([0.2] * 5, slope=0.3))
+    assert abrupt < 0.5 * gradual
+    assert abrupt < 0.2 / 4
+
+
+def test_single_losses_that_jump_up_are_the_first_sign_of_a_cliff():
+    calm = five_repeats([0.4] * 5, slope=5)
+    jumping = calm.copy()
+    for repeat, lr in enumerate([0.08, 0.11, 0.15, 0.19, 0.23]):
+        jumping[repeat, np.searchsorted(LRS, [lr, 1.3 * lr])] = 3.0
+    assert 0.3 < rt.basin(LRS, jumping) / rt.basin(LRS, calm) < 0.9
+
+
+def test_a_basin_that_is_full_of_jumps_gives_a_warning_and_no_number():
+    losses = five_repeats([0.4] * 5, slope=5)
+    jumps = (LRS > 2e-4) & (np.arange(len(LRS)) % 2 == 0)
+    losses[:, jumps] = 5.0
+    with pytest.warns(rt.RangeTestWarning, match="jumps up as far as it falls.*larger batches"):
+        assert rt.basin(LRS, losses) is None
+
+
 def test_a_sweep_that_ended_early_counts_as_turned_up():
     losses = noisy(valley_curve(), 0.02)
     losses[:, LRS > 0.15] = np.nan
     losses[1, LRS > 0.13] = np.nan
     with no_warning():
         top = rt.basin(LRS, losses)
-    assert 0.1 / 3 < top < 0.1
+    assert 0.13 / 8 < top < 0.13 / 4  # where a repeat ends, it falls off a cliff
 
 
 def test_a_flat_curve_gives_a_warning_and_no_number():
