@@ -7,13 +7,21 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
-_FAILED, _NOT_PRINTED, _INTERRUPTED = 1, 3, 130
+_FAILED, _NOT_PRINTED, _INTERRUPTED, _TERMINATED = 1, 3, 130, 143
+
+
+class _Termination(KeyboardInterrupt):
+    """What SIGTERM is taken for: it ends the study as Ctrl-C does."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 130 when the run was interrupted, or 1 when it failed or could not begin, or 3 when
-        the report was written, but its words could not be printed: standard output was closed or
-        full. That standard error cannot be written to changes nothing.
+        0, or 130 when the run was interrupted and 143 when by SIGTERM, or 1 when it failed or could
+        not begin, or 3 when the report was written, but its words could not be printed: standard
+        output was closed or full. That standard error cannot be written to changes nothing.
     """
     _open_closed_streams()
     arguments = _parser().parse_args(argv)
@@ -37,20 +45,22 @@ def main(argv: list[str] | None = None) -> int:
     _find_temporary_folder(output)
     earlier = _read_state(output)
     try:
-        from skclr import study  # after --help, which has no need of torch
+        with _termination_like_interrupt():
+            from skclr import study  # after --help, which has no need of torch
 
-        found = study.run(
-            output,
-            data=arguments.data,
-            epochs=arguments.epochs,
-            seed=arguments.seed,
-            n_jobs=arguments.jobs,
-            force=arguments.force,
-            verbose=not arguments.quiet,
-        )
-    except KeyboardInterrupt:
+            found = study.run(
+                output,
+                data=arguments.data,
+                epochs=arguments.epochs,
+                seed=arguments.seed,
+                n_jobs=arguments.jobs,
+                force=arguments.force,
+                resume=arguments.resume,
+                verbose=not arguments.quiet,
+            )
+    except KeyboardInterrupt as stop:
         _write(f"\nInterrupted. {_say_what_is_kept(output, earlier)}", sys.stderr)
-        return _INTERRUPTED
+        return _TERMINATED if isinstance(stop, _Termination) else _INTERRUPTED
     except (OSError, ValueError) as error:
         _write(f"skclr: {error}", sys.stderr)
         return _FAILED
@@ -95,6 +105,33 @@ def _find_temporary_folder(output: Path) -> None:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
+@contextmanager
+def _termination_like_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which schedulers send, end the study as Ctrl-C does.
+
+    Only the first one does: another one finds a report being written.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if not received:
+            received.append(number)
+            raise _Termination
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except Exception as error:
+        if received:  # a process of a training was sent it, too, and came to its end before
+            raise _Termination from error
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def _read_state(output: Path) -> dict | None:
     """Return what the folder says of the study in it, or None."""
     try:
@@ -112,7 +149,7 @@ def _say_what_is_kept(output: Path, earlier: dict | None) -> str:
     place = report if report.exists() else output
     if not state["finished"]:
         return f"Nothing was finished. The report, which says so: {place}"
-    return f"What was finished is in {place}."
+    return f"What was finished is in {place}. With --resume it goes on."
 
 
 def _write(text: str, stream: TextIO | None) -> bool:
@@ -155,7 +192,7 @@ def _parser():
         "the batch does what lowering the rate does: LeNet-5 on Fashion-MNIST.",
         epilog="Exit status: 0 when all went well; 1 when the study failed or could not begin; 2 "
         "for wrong arguments; 3 when the report was written, but standard output was closed or "
-        "full; 130 when interrupted.",
+        "full; 130 when interrupted, 143 when by SIGTERM.",
     )
     parser.add_argument(
         "--data",
@@ -185,6 +222,9 @@ def _parser():
         "the results do not depend on it",
     )
     parser.add_argument("--force", action="store_true", help="overwrite a study in the folder")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a study that was stopped in the folder"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 

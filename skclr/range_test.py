@@ -298,6 +298,11 @@ def lr_candidates_test(
         n_jobs=n_jobs,
         verbose=verbose,
     )
+    return read_candidates(rates, losses)
+
+
+def read_candidates(rates: np.ndarray, losses: np.ndarray) -> LRRangeResult:
+    """Return what the losses at fixed rates say of the range."""
     best = int(np.nanargmin(losses))
     drop = losses[0] - losses[best]
     falls = np.flatnonzero(losses[: best + 1] < losses[0] - 0.1 * drop)

@@ -13,6 +13,30 @@ from filelock import FileLock, Timeout
 from skclr.exceptions import CheckpointWarning
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside, flush it to the disk, and put it in its place in one step.
+
+    A reader, and whoever comes after a crash, finds the new file or the former one.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    with suppress(OSError):  # let the name last as well, where a folder can be told to
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 class CheckpointFile:
     """A file that one process writes, again and again, and that is whole at any moment.
 
@@ -27,7 +51,6 @@ class CheckpointFile:
 
     def __init__(self, path: Path):
         self.path = path
-        self._new = path.with_name(f".{path.name}.new")
         self._has_warned = False
 
     @contextmanager
@@ -59,27 +82,11 @@ class CheckpointFile:
     def write(self, data: bytes) -> bool:
         """Put a new file in place of the old one; return whether that could be done."""
         try:
-            with open(self._new, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self._new, self.path)
-            self._flush_folder()
+            write_whole(self.path, data)
         except OSError as error:
-            with suppress(OSError):
-                self._new.unlink()
             self._warn(error)
             return False
         return True
-
-    def _flush_folder(self) -> None:
-        """Let the new name last as well, where the system can tell a folder to."""
-        with suppress(OSError):
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
 
     def _warn(self, error: Exception) -> None:
         if self._has_warned:

@@ -23,6 +23,7 @@ from skclr._checkpoints._net_state import (
     set_generators,
 )
 from skclr._checkpoints._values import Tensors, decode, encode
+from skclr._process import Interrupts
 from skclr.exceptions import CheckpointWarning
 
 _ENTRY = "skclr.checkpoint"
@@ -45,15 +46,21 @@ def checkpoint_path(
     call : int, default=1
         Which call of `fit` or `partial_fit` it is, since the weights were new; each has a file.
     """
-    text = os.fspath(checkpoint)
-    path = Path(text)
-    if path.is_dir() or text.endswith((os.sep, "/")):
+    path = Path(checkpoint)
+    if is_folder(checkpoint):
         with suppress(OSError):  # the first writing tells of it
             path.mkdir(parents=True, exist_ok=True)
         return path / f"{identity_digest(identity)}.safetensors"
     if not path.parent.is_dir():
-        raise ValueError(f"checkpoint={text!r}: there is no folder {path.parent}.")
+        raise ValueError(f"checkpoint={str(path)!r}: there is no folder {path.parent}.")
     return path if call == 1 else path.with_name(f"{path.stem}-{call}{path.suffix}")
+
+
+def is_folder(checkpoint: str | os.PathLike | None) -> bool:
+    """Tell whether this is a folder, or the name of one to come."""
+    if checkpoint is None:
+        return False
+    return Path(checkpoint).is_dir() or os.fspath(checkpoint).endswith((os.sep, "/"))
 
 
 class Sweeps(dict):
@@ -120,6 +127,7 @@ class Recorder:
         self._epoch_tensors: Tensors = {}
         self._encoder = EpochEncoder()
         self._unknown: set[str] = set()
+        self._interrupts = Interrupts()
 
     @property
     def is_finished(self) -> bool:
@@ -204,6 +212,11 @@ class Recorder:
                 f"{' '.join(str(error).split())}"
             ) from None
 
+    def listen_to(self, interrupts: Interrupts) -> None:
+        """Let Ctrl-C wait until the batch has been trained and the state written."""
+        self._interrupts = interrupts
+        interrupts.may_wait = True
+
     # ---------------------------------------------------------------- an epoch
 
     def batches(self, iterator: Iterable[Any]) -> Iterator[Any]:
@@ -223,12 +236,14 @@ class Recorder:
             self._get_ready()
             self._put_back(None)
         n_done = self._n_done() - 1  # the history has the epoch under way
-        if n and self._skipped:
+        if n is not None and self._skipped:
             self._slot = self._slot_of(n_done + self._skipped / n)
         for place, batch in enumerate(batches, self._skipped + 1):
             yield batch
-            if n and place < n and self._is_due(n_done + place / n):
+            is_due = n is not None and place < n and self._is_due(n_done + place / n)
+            if is_due or self._interrupts.is_waiting:
                 self._write(TRAINING, n_done, place)
+            self._interrupts.raise_waiting()
 
     def batches_of_before(self) -> int:
         """Return how many batches of the epoch were trained before, and forget them."""
@@ -237,8 +252,9 @@ class Recorder:
 
     def end_epoch(self) -> None:
         """Note that an epoch has ended, validation and callbacks included."""
-        if self._is_due(self._n_done()):
+        if self._is_due(self._n_done()) or self._interrupts.is_waiting:
             self._write(TRAINING, self._n_done())
+        self._interrupts.raise_waiting()
 
     def finish(self) -> None:
         """Write down the end of the training; where it has been before, nothing changes it."""

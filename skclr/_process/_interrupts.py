@@ -1,19 +1,54 @@
-"""Ctrl-C, told from a callback's wish to stop by the signal that it is."""
+"""Ctrl-C, told from a callback's wish to stop by the signal that it is.
+
+So is SIGTERM, where somebody has given it a handler that raises, as ``python -m skclr`` has.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 
 class Interrupts:
-    """The exceptions that the signal of Ctrl-C has raised since it has been watched for."""
+    """The exceptions that the signal of Ctrl-C has raised since it has been watched for.
+
+    Attributes
+    ----------
+    may_wait : bool
+        Whether the next signal is noted and does nothing, until `raise_waiting` is called; a
+        second one does not wait.
+    """
 
     def __init__(self) -> None:
         self._raised: list[BaseException] = []
+        self._waiting: Callable[[], None] | None = None
+        self.may_wait = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a signal has come that has done nothing yet."""
+        return self._waiting is not None
+
+    def handle(self, act: Callable[[], None]) -> None:
+        """Do what a signal is to do, now or later, and note what that raises."""
+        if self.may_wait and not self.is_waiting:
+            self._waiting = act
+            return
+        self._waiting = None
+        try:
+            act()
+        except BaseException as exception:
+            self.add(exception)
+            raise
+
+    def raise_waiting(self) -> None:
+        """Do now what a signal was to do that has come since, if one has."""
+        if self._waiting is not None:
+            self.handle(self._waiting)
 
     def add(self, exception: BaseException) -> None:
         """Note what a handler of the signal has raised."""
@@ -42,21 +77,27 @@ def watched_interrupts() -> Iterator[Interrupts]:
     handler in Python, nothing is noted.
     """
     interrupts = Interrupts()
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.enter_context(_watched(number, interrupts))
         yield interrupts
+        interrupts.raise_waiting()
+
+
+@contextmanager
+def _watched(signal_number: int, interrupts: Interrupts) -> Iterator[None]:
+    handler = signal.getsignal(signal_number)
+    if not callable(handler):
+        yield
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        try:
-            handler(number, frame)
-        except BaseException as exception:
-            interrupts.add(exception)
-            raise
+        interrupts.handle(partial(handler, number, frame))
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal_number, note)
     try:
-        yield interrupts
+        yield
     finally:
-        if signal.getsignal(signal.SIGINT) is note:  # else somebody has set one of their own
-            signal.signal(signal.SIGINT, handler)
+        if signal.getsignal(signal_number) is note:  # else somebody has set one of their own
+            signal.signal(signal_number, handler)

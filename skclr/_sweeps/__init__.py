@@ -11,7 +11,7 @@ from skclr._sweeps._rules import (
     suggest,
     valley,
 )
-from skclr._sweeps._sweep import Sweeps, measure_sweeps
+from skclr._sweeps._sweep import Sweeps, measure_sweeps, read_sweeps
 
 __all__ = [
     "StopNotFinite",
@@ -22,6 +22,7 @@ __all__ = [
     "measure_sweeps",
     "minimum",
     "minimum_tenth",
+    "read_sweeps",
     "slide",
     "steepest",
     "suggest",

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from skorch.callbacks import Callback
 
+from skclr._checkpoints import is_folder
 from skclr._history import train_rows
 from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
@@ -65,8 +66,10 @@ def _train_at(
     """Return the mean training loss of the last epoch, NaN where training diverged."""
     constant = LRSchedule(partial(constant_lr, lr))
     callbacks = [("range_test", constant), ("progress", ticker), StopNotFinite]
+    checkpoint = getattr(estimator, "checkpoint", None)
+    checkpoint = checkpoint if is_folder(checkpoint) else None  # a file is for one training
     try:
-        net = fit_clone(estimator, callbacks, epochs, X, y, seed)
+        net = fit_clone(estimator, callbacks, epochs, X, y, seed, checkpoint=checkpoint)
     except DivergenceError:
         return math.nan
     rows = train_rows(net.history[-1]) if net.history else []

@@ -98,6 +98,11 @@ def measure_sweeps(
     lrs = space(min_lr, max_lr, n_iter)
     losses = _as_rows([losses for losses, _ in runs], n_iter)
     smoothed = _as_rows([smoothed for _, smoothed in runs], n_iter)
+    return read_sweeps(lrs, losses, smoothed)
+
+
+def read_sweeps(lrs: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> Sweeps:
+    """Return sweeps with the boundaries that are read off them."""
     return Sweeps(lrs, losses, smoothed, *_read_boundaries(lrs, losses))
 
 

@@ -89,6 +89,8 @@ class CheckpointedNet(PiecewiseNet):
     def _train_on(self, split: Split) -> None:
         y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
         with watched_interrupts() as interrupts:
+            if self._recorder is not None:
+                self._recorder.listen_to(interrupts)
             try:
                 self.notify("on_train_begin", X=split.train, y=y)
                 self.fit_loop(split, epochs=self._epochs_left())

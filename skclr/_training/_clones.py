@@ -29,11 +29,19 @@ def check_net(estimator: Any) -> None:
 
 
 def fit_clone(
-    estimator: skorch.NeuralNet, callbacks: list, max_epochs: int, X: Any, y: Any, seed: int
+    estimator: skorch.NeuralNet,
+    callbacks: list,
+    max_epochs: int,
+    X: Any,
+    y: Any,
+    seed: int,
+    *,
+    checkpoint: Any = None,
 ) -> skorch.NeuralNet:
     """Fit a clone on all samples, with these callbacks in place of its own schedule and callbacks.
 
-    Its own callbacks that clip gradients, freeze parameters or show progress stay.
+    Its own callbacks that clip gradients, freeze parameters or show progress stay. It is written
+    down where `checkpoint` says.
     """
     own = estimator.callbacks if isinstance(estimator.callbacks, list) else []
     kept = [item for item in own if isinstance(_without_name(item), _KEPT_CALLBACKS)]
@@ -44,6 +52,8 @@ def fit_clone(
         net.without_schedule()
     else:
         net.set_params(train_split=None)
+    if checkpoint is not None:
+        net.set_params(checkpoint=checkpoint)
     if "random_state" in net.get_params(deep=False):
         net.set_params(random_state=seed)
     known = {name for name, _ in net._uniquely_named_callbacks()}

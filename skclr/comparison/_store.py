@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from skclr._checkpoints import write_whole
 from skclr._fingerprint import data_digest, fingerprint
 from skclr.comparison._tables import EPOCH_COLUMNS, RUN_COLUMNS, typed_frame
 
@@ -167,9 +168,4 @@ def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _replace(path: Path, frame: pd.DataFrame) -> None:
     """Write a table beside a file, and put it in its place in one step."""
-    new = path.with_name(f".{path.name}.new")
-    with open(new, "w", newline="", encoding="utf-8") as file:
-        frame.to_csv(file, index=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    write_whole(path, frame.to_csv(index=False).encode())

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pandas as pd
+
+from skclr._checkpoints import write_whole
 from skclr.study._findings import RUNS, Study
 
 STATE = "study.json"
 # what the store of the comparison leaves when its process is ended: its lock, and a half-written
 # table
 _LEFTOVERS = (".comparison.csv.lock", ".comparison.csv.new", ".comparison-epochs.csv.new")
+CHECKPOINTS = ".checkpoints"  # of the trainings of a study that is not finished
 PICTURES = (
     "lr_sweep",
     "lr_candidates",
@@ -29,19 +34,31 @@ def claim_folder(output: Path, force: bool) -> None:
     if taken and not force:
         raise FileExistsError(
             f"{output} already holds a study ({taken[0]} and others); give another folder, or "
-            "--force (force=True) to overwrite it."
+            "--resume (resume=True) to go on with it, or --force (force=True) to overwrite it."
         )
     output.mkdir(parents=True, exist_ok=True)
     if force:
         taken += _LEFTOVERS
+        clear_checkpoints(output)
     for name in taken:
         (output / name).unlink(missing_ok=True)
 
 
 def clear_leftovers(output: Path) -> None:
     """Remove the hidden files of the comparison's store, to which nobody writes any more."""
-    for name in _LEFTOVERS:
+    taken = [f".{name}.new" for name in file_names()]  # half-written, by a process that was killed
+    for name in [*_LEFTOVERS, *taken]:
         (output / name).unlink(missing_ok=True)
+
+
+def clear_checkpoints(output: Path) -> None:
+    """Remove the checkpoints of the trainings, of which none is left to do."""
+    shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+
+
+def write_table(study: Study, name: str, table: pd.DataFrame) -> None:
+    """Write a table of a study, whole or not at all."""
+    write_whole(study.output / f"{name}.csv", table.to_csv(index=False).encode())
 
 
 def file_names() -> list[str]:
@@ -73,4 +90,4 @@ def write_state(study: Study, state: str) -> None:
     text = json.dumps(
         {**study.settings, "state": state, "finished": study.finished, **found}, indent=2
     )
-    (study.output / STATE).write_text(text + "\n", encoding="utf-8")
+    write_whole(study.output / STATE, f"{text}\n".encode())

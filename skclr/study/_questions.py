@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 
 import joblib
 import numpy as np
@@ -24,12 +24,13 @@ from skclr.study._findings import (
     SMALLEST_BATCH,
     Study,
 )
-from skclr.study._folder import mark_finished
+from skclr.study._folder import CHECKPOINTS, mark_finished, write_table
 
 CANDIDATE_EPOCHS = 5
 REPEATS = 3
 COMPARED_SEEDS = 3
 _COMPARED_EPOCHS = 5
+_SAMPLES_BETWEEN_CHECKPOINTS = 6000  # half a second of training
 _COMPARED_SIZES = 5  # 64, 128, ..., 1024
 
 Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # X, y, X_test, y_test
@@ -41,29 +42,32 @@ def measure_range(
     """Answer the first question: sweep the rate, and train at ten fixed rates."""
     X, y, *_ = images
     seed = study.settings["seed"]
-    bar.stage("sweeping the learning rate", 0)
-    once = bar.ticker(per_epoch=0, per_training=1)
-    study.sweep = lr_range_test(
-        _estimator(seed, once), X, y, n_repeats=REPEATS, random_state=seed, n_jobs=n_jobs
-    )
-    study.sweep.to_frame().to_csv(study.output / "lr_sweep.csv", index=False)
-    mark_finished(study, "sweep")
+    if "sweep" not in study.finished:
+        bar.stage("sweeping the learning rate", 0)
+        once = bar.ticker(per_epoch=0, per_training=1)
+        study.sweep = lr_range_test(
+            _estimator(study, once), X, y, n_repeats=REPEATS, random_state=seed, n_jobs=n_jobs
+        )
+        write_table(study, "lr_sweep", study.sweep.to_frame())
+        mark_finished(study, "sweep")
+    if "candidates" in study.finished:
+        return
     bar.stage("ten candidates", REPEATS)
     study.candidates = lr_candidates_test(
-        _estimator(seed, bar.ticker()),
+        _estimator(study, bar.ticker()),
         X,
         y,
         epochs=candidate_epochs,
         random_state=seed,
         n_jobs=n_jobs,
     )
-    study.candidates.to_frame().to_csv(study.output / "lr_candidates.csv", index=False)
+    write_table(study, "lr_candidates", study.candidates.to_frame())
     mark_finished(study, "candidates")
 
 
 def train_all(study: Study, images: Images, n_jobs: int | None, bar: Progress) -> None:
     """Answer the second question, and the third with one run: CLR and batch doubling."""
-    epochs, seed = study.settings["epochs"], study.settings["seed"]
+    epochs = study.settings["epochs"]
     clr = {"schedule": "triangular", "step_size": epochs / 10, "max_epochs": epochs}
     doubling = {
         "schedule": "batch_doubling",
@@ -80,8 +84,9 @@ def train_all(study: Study, images: Images, n_jobs: int | None, bar: Progress) -
         "doubling_published": doubling | {"max_lr": high},
     }
     trained = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        joblib.delayed(_train)(name, _estimator(seed, bar.ticker(), **own), images)
+        joblib.delayed(_train)(name, _estimator(study, bar.ticker(), **own), images)
         for name, own in parameters.items()
+        if name not in study.finished
     )
     for name, outcome in trained:
         _record(study, name, outcome, images)
@@ -89,14 +94,12 @@ def train_all(study: Study, images: Images, n_jobs: int | None, bar: Progress) -
 
 def _train(name, estimator, images):
     X, y, X_test, y_test = images
-    began = time.perf_counter()
     estimator.fit(X, y, X_val=X_test, y_val=y_test)
-    seconds = time.perf_counter() - began
     proba = estimator.predict_proba(X_test)
     return name, {
         "history": estimator.history_frame(),
         "iterations": estimator.history_frame("batch"),
-        "seconds": seconds,
+        "seconds": float(estimator.history_frame()["dur"].sum()),  # interrupted or not
         "y_pred": estimator.classes_[proba.argmax(axis=1)],
         "test_loss": log_loss(y_test, proba, labels=estimator.classes_),
     }
@@ -107,8 +110,8 @@ def _record(study, name, outcome, images):
     y_test = images[3]
     history = outcome["history"]
     study.histories[name], study.rates[name] = history, outcome["iterations"]
-    history.to_csv(study.output / f"{name}.csv", index=False)
-    outcome["iterations"].to_csv(study.output / f"{name}_iterations.csv", index=False)
+    write_table(study, name, history)
+    write_table(study, f"{name}_iterations", outcome["iterations"])
     _record_classes(study, name, y_test, outcome["y_pred"])
 
     row = {
@@ -125,7 +128,7 @@ def _record(study, name, outcome, images):
     order = list(RUNS)
     rows.sort(key=lambda row: order.index(row["run"]))
     study.summary = pd.DataFrame(rows)
-    study.summary.to_csv(study.output / "summary.csv", index=False)
+    write_table(study, "summary", study.summary)
     mark_finished(study, name)
 
 
@@ -145,7 +148,7 @@ def _record_classes(study, name, y_test, y_pred):
     table.pop("accuracy", None)
     study.reports[name] = pd.DataFrame(table).T.rename_axis("class").reset_index()
     reports = pd.concat(study.reports, names=["run"]).reset_index(level=0)
-    reports.to_csv(study.output / "classification_reports.csv", index=False)
+    write_table(study, "classification_reports", reports)
 
 
 def compare(study: Study, images: Images, n_jobs: int | None, bar: Progress) -> None:
@@ -153,6 +156,8 @@ def compare(study: Study, images: Images, n_jobs: int | None, bar: Progress) -> 
 
     Both go through the same epochs, from the same initial weights.
     """
+    if "comparison" in study.finished:
+        return
     epochs, seed = compared_epochs(study.settings["epochs"]), study.settings["seed"]
     last = 2 ** (_COMPARED_SIZES - 1)
     # the highest rate at which a short sweep still learns is no rate to stay at
@@ -164,7 +169,7 @@ def compare(study: Study, images: Images, n_jobs: int | None, bar: Progress) -> 
     study.comparison = compare_schedules(
         {
             name: _estimator(
-                seed,
+                study,
                 bar.ticker(),
                 max_lr=max_lr,
                 batch_size=64,
@@ -187,12 +192,14 @@ def compared_epochs(epochs: int) -> int:
     return min(_COMPARED_EPOCHS, epochs)
 
 
-def _estimator(seed, ticker, **parameters):
+def _estimator(study, ticker, **parameters):
     """Return the published set-up: pixels from 0 to 1, augmented, SGD with momentum, batch 64."""
     return CLRLeNetClassifier(
         standardize=False,
         augmentation=RandomShiftFlip(),
-        random_state=seed,
+        random_state=study.settings["seed"],
         callbacks=[("ticker", ticker)],
+        checkpoint=f"{(study.output / CHECKPOINTS).resolve()}{os.sep}",
+        checkpoint_every=min(1.0, _SAMPLES_BETWEEN_CHECKPOINTS / study.settings["n_train"]),
         **parameters,
     )

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 import skclr
+from skclr._fingerprint import data_digest
 from skclr._process import flushable_streams
 from skclr._progress import progress
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
 from skclr.study._findings import Study
-from skclr.study._folder import claim_folder, clear_leftovers, write_state
+from skclr.study._folder import claim_folder, clear_checkpoints, clear_leftovers, write_state
 from skclr.study._page import write_report
 from skclr.study._pictures import draw_pictures
 from skclr.study._questions import (
@@ -30,6 +31,7 @@ from skclr.study._questions import (
     measure_range,
     train_all,
 )
+from skclr.study._resume import holds_study, read_study
 
 _EPOCHS = {"sample": 20, "full": 50}
 
@@ -42,6 +44,7 @@ def run(
     seed: int = 0,
     n_jobs: int | None = -1,
     force: bool = False,
+    resume: bool = False,
     verbose: int = 0,
 ) -> Study:
     """Run the whole study and write its pictures, tables and report to a folder.
@@ -63,6 +66,10 @@ def run(
         Trainings at the same time, as in joblib; the results do not depend on it.
     force : bool, default=False
         Whether a study that the folder already holds is overwritten.
+    resume : bool, default=False
+        Whether one that was stopped goes on where it was, in the middle of a training if need be;
+        a folder that holds none begins one. All that comes out is that of a study that was never
+        stopped.
     verbose : int, default=0
         Whether progress is shown on stderr.
 
@@ -75,9 +82,9 @@ def run(
     ------
     FileExistsError
         If the folder holds a study, or a file of one's own under a name that a study needs, and
-        `force` is not given.
+        neither `force` nor `resume` is given.
     ValueError
-        If a parameter is not valid.
+        If a parameter is not valid, or the study to be resumed is another one.
     OSError
         If the full set is not found and cannot be downloaded.
     DivergenceError, KeyboardInterrupt
@@ -100,9 +107,12 @@ def run(
     images = _load(data)
     epochs = epochs or _EPOCHS.get(name, 20)
     output = Path(output)
-    claim_folder(output, force)
     settings = _settings(name, images, epochs, seed)
-    study = Study(output, settings)
+    if resume and not force and holds_study(output):
+        study = read_study(output, settings)
+    else:
+        claim_folder(output, force)
+        study = Study(output, settings)
     write_state(study, "running")
     candidate_epochs = min(CANDIDATE_EPOCHS, epochs)
     measuring = REPEATS + 10 * candidate_epochs
@@ -159,6 +169,7 @@ def _settings(name: str, images: Images, epochs: int, seed: int) -> dict[str, An
         "epochs": epochs,
         "doubling_epochs": _doubling_epochs(epochs),
         "seed": seed,
+        "digest": data_digest(images),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "skclr": skclr.__version__,
         "torch": torch.__version__,
@@ -182,6 +193,8 @@ def _finish(study, state):
         raise
     finally:
         clear_leftovers(study.output)
+        if state == "finished":
+            clear_checkpoints(study.output)
         write_state(study, state)
         write_report(study, state)
 

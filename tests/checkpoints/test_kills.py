@@ -242,3 +242,46 @@ def test_the_same_classifier_is_fitted_again_after_an_interrupt(data, tmp_path):
         clf.fit(*data)
     assert_same(clf.fit(*data), small(callbacks=own).fit(*data), data[0])
     assert len(clf.history_) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_learned_before_an_interrupt_is_kept_up_to_its_batch(number, data, tmp_path):
+    class InBatch(Callback):
+        only_watches = True
+
+        def on_grad_computed(self, net, **kwargs):
+            rows = net.history[-1]["batches"]
+            if len(net.history) == 2 and len(rows) == 3:
+                signal.raise_signal(number)
+
+    class Seen(Callback):
+        only_watches = True
+        n_batches = 0
+
+        def on_batch_end(self, net, training=None, **kwargs):
+            Seen.n_batches += training
+
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        clf = small(checkpoint=tmp_path / "a", callbacks=[InBatch()])
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(*data)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert [len(epoch["batches"]) for epoch in clf.history_] == [5, 3]
+    again = small(checkpoint=tmp_path / "a", callbacks=[Seen]).fit(*data)
+    assert_same(again, small().fit(*data), data[0])
+    assert Seen.n_batches == 15 - 8
+
+
+def test_a_second_interrupt_does_not_wait(data, tmp_path):
+    class Impatient(Callback):
+        def on_batch_begin(self, net, training=None, **kwargs):
+            if len(net.history) == 2:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+                raise AssertionError("the second one was not raised")
+
+    with pytest.raises(KeyboardInterrupt):
+        small(checkpoint=tmp_path / "a", callbacks=[Impatient()]).fit(*data)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
