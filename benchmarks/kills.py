@@ -3,6 +3,7 @@
     python benchmarks/kills.py                      # 200 kills, some ten minutes on one core
     python benchmarks/kills.py --kills 20 --seed 1
     python benchmarks/kills.py --study 10           # kills of the study, which goes on by --resume
+    python benchmarks/kills.py --cost               # what the writing takes of an epoch, full set
 
 A training runs in a process of its own, which SIGKILL ends: at a random moment of the time that the
 training takes, or at a random place in the writing of its checkpoint (half of the file written, the
@@ -28,11 +29,13 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import torch
 
-from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
+from skclr import CLRLeNetClassifier, fetch_fashion_mnist, load_fashion_mnist_sample
+from skclr._checkpoints import Recorder
 from skclr.augmentation import RandomShiftFlip
 from skclr.callbacks import GradientNoiseScale
 
@@ -196,6 +199,43 @@ def kill_all(n_kills, seed, cases=CASES):
     return pd.DataFrame(rows)
 
 
+def measure_cost(n_epochs=4):
+    """Return what the writing of checkpoints takes of an epoch on all 60,000 images."""
+    X, y = fetch_fashion_mnist(return_X_y=True)
+    write, seconds = Recorder._write, []
+
+    def timed(self, *args):
+        began = time.perf_counter()
+        write(self, *args)
+        seconds.append(time.perf_counter() - began)
+
+    rows = []
+    Recorder._write = timed
+    try:
+        for every in (1.0, 0.05):
+            seconds.clear()
+            with tempfile.TemporaryDirectory(prefix="skclr-kills-") as folder:
+                path = Path(folder) / "training.safetensors"
+                clf = CLRLeNetClassifier(
+                    max_epochs=n_epochs, random_state=0, checkpoint=path, checkpoint_every=every
+                ).fit(X, y)
+                size = path.stat().st_size
+            epoch = clf.history_frame()["dur"].median()
+            own = median(seconds)
+            rows.append(
+                {
+                    "checkpoint_every": every,
+                    "ms a checkpoint": 1000 * own,
+                    "seconds an epoch": epoch,
+                    "per cent of an epoch": 100 * own / every / (epoch - own * (1 / every - 1)),
+                    "KB": size / 1000,
+                }
+            )
+    finally:
+        Recorder._write = write
+    return pd.DataFrame(rows)
+
+
 def run_study(folder, *arguments):
     """Start the study in a process of its own, which its workers share the session of."""
     return subprocess.Popen(
@@ -247,8 +287,12 @@ def main():
     parser.add_argument("--kills", type=int, default=200, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the moments, default: %(default)s")
     parser.add_argument("--study", type=int, metavar="N", help="kill the study instead, N times")
+    parser.add_argument("--cost", action="store_true", help="measure what the writing takes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.cost:
+        print(measure_cost().round(2).to_string(index=False))
+        return
     if arguments.study:
         tables = kill_study(arguments.study, arguments.seed)
         print(tables.to_string(index=False))

@@ -88,7 +88,9 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
         old, new = there.get(name), here.get(name)
         if old == new:
             continue
-        if name == "beginning":
+        if name in _DATA:
+            words.append(f"{_DATA[name]} are others")
+        elif name == "beginning":
             words.append("the classifier goes on from other weights")
         else:
             words.append(_two_values(name, old, new))

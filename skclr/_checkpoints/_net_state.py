@@ -22,6 +22,8 @@ def encode_net(net: skorch.NeuralNet, tensors: Tensors) -> tuple[dict[str, Any],
     """Return what decides the bits to come, and the names of callbacks whose state is not known."""
     callbacks, unknown = {}, []
     for name, callback in net.callbacks_:
+        if getattr(callback, "only_watches", False) and not hasattr(callback, "state_dict"):
+            continue
         callbacks[name], whole = encode_callback(callback, f"callbacks/{name}", tensors)
         if not whole:
             unknown.append(f"{name} ({type(callback).__name__})")

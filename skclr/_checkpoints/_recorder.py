@@ -123,6 +123,8 @@ class Recorder:
         self._n_before = 0  # epochs of the history that came before this training
         self._skipped = 0  # batches of the epoch under way that were trained before
         self._slot = 0  # of the last checkpoint, counted in `every`
+        self._first_generators: Any = None  # when the training began
+        self._first_tensors: Tensors = {}
         self._epoch_generators: Any = None
         self._epoch_tensors: Tensors = {}
         self._encoder = EpochEncoder()
@@ -178,6 +180,8 @@ class Recorder:
         epochs = decode_epochs(found["history"], tensors)
         if phase == TRAINING and len(epochs) != n_epochs + bool(n_batches):
             raise ValueError(f"a history of {len(epochs)} epochs")
+        if phase != SWEEPS:
+            check_generators(decode(found["first_generators"], tensors))
         if n_batches:
             check_generators(decode(found["epoch_generators"], tensors))
         for sweep_seed, (losses, smoothed) in decode(found["sweeps"], tensors):
@@ -187,6 +191,16 @@ class Recorder:
     def begin(self) -> int:
         """Take up the training, which has just begun, and return how many epochs are left."""
         self._n_before = len(self._net.history)
+        self._first_generators = encode_generators(
+            self._net, "first_generators", self._first_tensors
+        )
+        if self._found["phase"] in (TRAINING, FINISHED):
+            self._first_generators = self._found["first_generators"]
+            self._first_tensors = {
+                name: tensor
+                for name, tensor in self._tensors.items()
+                if name.startswith("first_generators/")
+            }
         if self.is_finished:
             self._put_back(None)
             return 0
@@ -211,6 +225,17 @@ class Recorder:
                 f"The checkpoint {self._file.path} does not fit this net: "
                 f"{' '.join(str(error).split())}"
             ) from None
+
+    def set_first_generators(self) -> None:
+        """Let the generators be those with which the training began, for what it draws then."""
+        generators = decode(self._first_generators, self._first_tensors)
+        set_generators(self._net, generators)
+
+    def set_generators(self) -> None:
+        """Let the generators of a training that was taken up be those that it has come to."""
+        if self._found["phase"] in (TRAINING, FINISHED):
+            state = decode(self._found["state"]["generators"], self._tensors)
+            set_generators(self._net, state)
 
     def listen_to(self, interrupts: Interrupts) -> None:
         """Let Ctrl-C wait until the batch has been trained and the state written."""
@@ -284,6 +309,7 @@ class Recorder:
             state, unknown = encode_net(self._net, tensors)
             self._warn_of(unknown)
             history = self._encoder.encode(self._net.history[self._n_before :], tensors)
+        tensors |= self._first_tensors
         if n_batches:
             tensors |= self._epoch_tensors
         described = {
@@ -294,6 +320,7 @@ class Recorder:
             "sweeps": encode(list(self.sweeps.items()), "sweeps", tensors),
             "n_epochs": n_epochs,
             "n_batches": n_batches,
+            "first_generators": self._first_generators,
             "epoch_generators": self._epoch_generators if n_batches else None,
             "history": history,
             "state": state,

@@ -33,6 +33,11 @@ class Interrupts:
         """Whether a signal has come that has done nothing yet."""
         return self._waiting is not None
 
+    @property
+    def have_come(self) -> bool:
+        """Whether a signal has raised something, or is going to."""
+        return bool(self._raised) or self.is_waiting
+
     def handle(self, act: Callable[[], None]) -> None:
         """Do what a signal is to do, now or later, and note what that raises."""
         if self.may_wait and not self.is_waiting:

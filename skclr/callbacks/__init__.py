@@ -17,6 +17,7 @@ from skclr.callbacks._noise_scale import GradientNoiseScale
 from skclr.callbacks._one_cycle import OneCycleLR
 from skclr.callbacks._range_test import LRRangeTest
 from skclr.callbacks._rate_callback import LRRecorder as LRRecorder
+from skclr.callbacks._resume import Resume
 from skclr.callbacks._stop import StopTraining
 from skclr.callbacks._stop import SweepEnded as SweepEnded
 
@@ -31,6 +32,7 @@ __all__ = [
     "LRRangeTest",
     "LRSchedule",
     "OneCycleLR",
+    "Resume",
     "StopTraining",
 ]
 
