@@ -50,6 +50,8 @@ CASES = {
     "exp_range": {"schedule": "exp_range"},
     "one_cycle": {"schedule": "one_cycle"},
     "lr_halving": {"schedule": "lr_halving"},
+    "cosine": {"schedule": "cosine"},
+    "cosine_restarts": {"schedule": "cosine_restarts"},
     "batch_doubling": {"schedule": "batch_doubling"},
     "augmentation": {"augmentation": RandomShiftFlip()},
     "validation_fraction": {"validation_fraction": 0.2, "callbacks": [GradientNoiseScale(32, 4)]},

@@ -34,7 +34,7 @@ def check_kills(tmp_path, train, kills, X, every=0.3):
 
 
 SCHEDULES = ["constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
-             "batch_doubling"]  # fmt: skip
+             "cosine", "cosine_restarts", "batch_doubling"]  # fmt: skip
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
