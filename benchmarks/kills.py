@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on, and compare the ends with those of trainings unharmed.
 
-    python benchmarks/kills.py                      # 200 kills, some ten minutes on one core
+    python benchmarks/kills.py                      # 200 kills, five minutes on one core
     python benchmarks/kills.py --kills 20 --seed 1
     python benchmarks/kills.py --study 10           # kills of the study, which goes on by --resume
     python benchmarks/kills.py --cost               # what the writing takes of an epoch, full set
