@@ -64,9 +64,13 @@ def _digest(part: Any) -> str | None:
         return None
     if isinstance(part, np.ndarray):
         return rows_digest(part)
-    chosen = np.unique(np.linspace(0, len(part) - 1, _SAMPLES_READ).astype(int))
     with isolated_generators(0):  # of which a data set may draw
-        return f"{len(part)} {rows_digest(np.asarray(part[chosen]))}"
+        return f"{len(part)} {rows_digest(np.asarray(part[places_looked_at(len(part))]))}"
+
+
+def places_looked_at(n_samples: int) -> np.ndarray:
+    """Return which samples tell a data set that reads them one by one, spread evenly."""
+    return np.unique(np.linspace(0, n_samples - 1, _SAMPLES_READ).astype(int))
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:

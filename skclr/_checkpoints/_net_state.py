@@ -14,6 +14,7 @@ from torch import nn
 
 from skclr._checkpoints._callbacks import decode_callback, encode_callback, load_callback
 from skclr._checkpoints._checks import check_optimizer, check_weights
+from skclr._checkpoints._format import digest
 from skclr._checkpoints._values import Tensors, decode, encode
 from skclr._process import GeneratorStates, generator_states, set_generator_states
 
@@ -43,6 +44,15 @@ def encode_weights(net: skorch.NeuralNet, tensors: Tensors) -> dict[str, Any]:
         for name, part in _parts(net)
         if hasattr(part, "state_dict")
     }
+
+
+def beginning_digest(net: skorch.NeuralNet, generators: GeneratorStates | None = None) -> str:
+    """Return a digest of what a training begins from: weights, optimizers, and generators."""
+    tensors: Tensors = {}
+    tree = encode_weights(net, tensors)
+    if generators is not None:
+        tree["generators"] = encode(list(generators), "generators", tensors)
+    return digest(tree, tensors)[:16]
 
 
 def _parts(net: skorch.NeuralNet) -> Iterator[tuple[str, Any]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -20,7 +19,7 @@ from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
 from skclr._training import check_net, fit_clone, parameter_names
-from skclr.callbacks import LRRangeTest
+from skclr.callbacks import IteratorStandIn, LRRangeTest
 
 _RATES_PER_DECADE = 23  # five sweeps over the default range stay below 938, one epoch's updates
 
@@ -133,27 +132,21 @@ def _sweep_once(
     return sweep.losses_, sweep.smoothed_losses_
 
 
-class _WholeBatches:
-    """An iterator that leaves a last, smaller batch out, where the data make a whole one.
+class _WholeBatches(IteratorStandIn):
+    """Leaves a last, smaller batch out, where the data make a whole one.
 
     The loss of a few samples is noisier, and their update as large as any: at a high rate one of
     them can end a sweep.
     """
 
-    def __init__(self, own: Callable[..., Any]):
-        self.own = own
-        self._names = parameter_names(own)
-        if self._names:  # the net looks at them, too
-            self.__signature__ = inspect.signature(own)
-
     def __call__(self, dataset: Any, **kwargs: Any) -> Any:
-        if "drop_last" in self._names and kwargs.get("batch_sampler") is None:
+        if "drop_last" in parameter_names(self.own) and kwargs.get("batch_sampler") is None:
             try:
                 drops = len(dataset) >= kwargs["batch_size"]
             except TypeError:  # a stream of samples, of which nobody knows how many there are
                 drops = False
             kwargs |= {"drop_last": True} if drops else {}
-        return self.own(dataset, **kwargs)
+        return super().__call__(dataset, **kwargs)
 
 
 def _as_rows(sequences: list[list[float]], n: int) -> np.ndarray:

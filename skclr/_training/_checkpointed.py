@@ -12,10 +12,8 @@ from torch.utils.data import Dataset
 from skclr._checkpoints import (
     CheckpointFile,
     Recorder,
+    beginning_digest,
     checkpoint_path,
-    digest,
-    encode,
-    encode_weights,
     training_identity,
 )
 from skclr._process import watched_interrupts
@@ -49,7 +47,7 @@ class CheckpointedNet(PiecewiseNet):
             return
         # without a random_state each new training is a draw of its own, unless it is gone on with
         told = {} if self.random_state is None or not new else {"random_state": self._shown(seed)}
-        beginning = None if new else self._beginning()
+        beginning = None if new else beginning_digest(self, self._training.generators)
         identity = training_identity(self, data, **told, call=n_calls, beginning=beginning)
         file = CheckpointFile(checkpoint_path(self.checkpoint, identity, n_calls))
         with file.locked():
@@ -67,15 +65,6 @@ class CheckpointedNet(PiecewiseNet):
     def _shown(self, seed: int | None) -> str:
         given = self.random_state
         return str(given) if isinstance(given, Integral) else f"one that draws {seed}"
-
-    def _beginning(self) -> str:
-        """Return a digest of what a call goes on from."""
-        tensors: dict[str, Any] = {}
-        tree = encode_weights(self, tensors)
-        states = self._training.generators
-        if states is not None:
-            tree["generators"] = encode(list(states), "generators", tensors)
-        return digest(tree, tensors)[:16]
 
     def _begin_step(self) -> None:
         self._step = self._new_step()

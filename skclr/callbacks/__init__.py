@@ -18,6 +18,7 @@ from skclr.callbacks._one_cycle import OneCycleLR
 from skclr.callbacks._range_test import LRRangeTest
 from skclr.callbacks._rate_callback import LRRecorder as LRRecorder
 from skclr.callbacks._resume import Resume
+from skclr.callbacks._stand_in import IteratorStandIn as IteratorStandIn
 from skclr.callbacks._stop import StopTraining
 from skclr.callbacks._stop import SweepEnded as SweepEnded
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +10,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from skclr import schedules
+from skclr.callbacks._stand_in import IteratorStandIn
 
 _NO_EFFECT = (
     "BatchDoubling had no effect: another callback took the net's training iterator before the "
@@ -184,16 +183,14 @@ class BatchDoubling(Callback):
         return vars(self) | {"growing_": None}  # the data of a training that failed stay behind
 
 
-class _GrowingIterator:
+class _GrowingIterator(IteratorStandIn):
     """A training iterator that is built anew when its batch size changes.
 
     It is called once, as skorch calls ``iterator_train``, and iterated over once an epoch.
     """
 
     def __init__(self, own: Callable[..., Any], put_back: Callable[[], Any]) -> None:
-        self.own = own
-        with suppress(ValueError):  # the net looks at it; a function of C may have none
-            self.__signature__ = inspect.signature(own)
+        super().__init__(own)
         self._put_back = put_back
         self.batch_size: int | None = None
         self._iterator: Any = None

@@ -19,17 +19,16 @@ from skorch.callbacks import Callback, PrintLog
 from skclr._checkpoints import (
     CheckpointFile,
     Recorder,
+    beginning_digest,
     checkpoint_path,
-    digest,
-    encode_weights,
+    places_looked_at,
     training_identity,
 )
 from skclr._fingerprint import data_digest
 from skclr._process import isolated_generators, watched_interrupts
+from skclr.callbacks._stand_in import IteratorStandIn
 from skclr.callbacks._stop import StopTraining
 from skclr.exceptions import CheckpointWarning
-
-_SAMPLES_READ = 64  # of a data set
 
 
 class Resume(Callback):
@@ -130,7 +129,7 @@ class Resume(Callback):
             X=_digest(X),
             y=_digest(y),
             epochs_before=n_before,
-            beginning=_beginning(net) if n_before else None,
+            beginning=beginning_digest(net) if n_before else None,
         )
         file = CheckpointFile(checkpoint_path(self.path, identity, n_before + 1))
         with ExitStack() as stack:
@@ -210,13 +209,13 @@ class Resume(Callback):
         return {"path": self.path, "every": self.every}  # the file belongs to the one that is here
 
 
-class _WatchedIterator:
-    """Stands in for a net's training iterator at the moment when it is built."""
+class _WatchedIterator(IteratorStandIn):
+    """Builds the iterator that the recorder goes through."""
 
     def __init__(
         self, own: Callable[..., Any], recorder: Recorder, every: float, put_back: Callable[[], Any]
     ) -> None:
-        self.own = own
+        super().__init__(own)
         self.is_in_use = False
         self._recorder = recorder
         self._every = every
@@ -225,7 +224,7 @@ class _WatchedIterator:
     def __call__(self, dataset: Any, **kwargs: Any) -> _Watched:
         self._put_back()
         self.is_in_use = True
-        built = self.own(dataset, **kwargs)
+        built = super().__call__(dataset, **kwargs)
         self._recorder.set_generators()
         if self._every % 1 and not hasattr(built, "__len__"):
             warnings.warn(
@@ -252,11 +251,6 @@ class _Watched:
         return getattr(self._iterator, name)
 
 
-def _beginning(net: NeuralNet) -> str:
-    tensors: dict[str, torch.Tensor] = {}
-    return digest(encode_weights(net, tensors), tensors)[:16]
-
-
 def _digest(data: Any) -> str | None:
     """Return a digest of what a net is fitted with."""
     if data is None or isinstance(data, (np.ndarray, pd.DataFrame, pd.Series, torch.Tensor)):
@@ -264,9 +258,8 @@ def _digest(data: Any) -> str | None:
     if isinstance(data, dict):
         return joblib.hash({name: _digest(part) for name, part in data.items()})
     if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__len__"):
-        chosen = np.unique(np.linspace(0, len(data) - 1, _SAMPLES_READ).astype(int)).tolist()
         with isolated_generators(0):  # of which a data set may draw
-            samples = [_as_arrays(data[place]) for place in chosen]
+            samples = [_as_arrays(data[place]) for place in places_looked_at(len(data)).tolist()]
         return joblib.hash([type(data).__qualname__, len(data), samples])
     if isinstance(data, (list, tuple)):
         return joblib.hash([_digest(part) if hasattr(part, "shape") else part for part in data])

@@ -13,6 +13,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
 
+from skclr import CLRLeNetClassifier
 from skclr.callbacks import BatchDoubling, CyclicLR, OneCycleLR, Resume
 from skclr.exceptions import CheckpointWarning
 
@@ -170,3 +171,29 @@ def test_batches_without_a_number_are_written_by_whole_epochs(table, tmp_path):
     assert killed_at(2, lambda: train(tmp_path / "b")) == 2
     with pytest.warns(CheckpointWarning):
         assert state(train(tmp_path / "b")) == state(train())
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"schedule": "batch_doubling", "step_size": 1}, {"augmentation": lambda x: x.flip(3)}],
+)
+def test_watching_changes_no_bit_of_the_classifier(fashion, tmp_path, params):
+    X, y = (part[:257] for part in fashion)  # one image more than whole batches
+    given = {"max_epochs": 2, "random_state": 0, **params}
+    alone = CLRLeNetClassifier(**given).fit(X, y)
+    watched = CLRLeNetClassifier(**given, callbacks=[Resume(tmp_path / "file")]).fit(X, y)
+    assert rows(watched.history_) == rows(alone.history_)
+    assert (watched.predict_proba(X) == alone.predict_proba(X)).all()
+
+
+def test_a_wrong_interval_or_folder_is_named_before_training(tmp_path):
+    X, y = np.zeros((20, 4), np.float32), np.arange(20) % 2
+    for path, every, expected in [
+        (tmp_path / "file", 0, "every must be"),
+        (tmp_path / "file", "1", "every must be"),
+        (tmp_path / "none" / "file", 1, "there is no folder"),
+    ]:
+        net = make(path, every=every)
+        with pytest.raises(ValueError, match=expected):
+            net.fit(X, y)
+        assert not net.history
