@@ -65,11 +65,14 @@ def read_study(output: Path, settings: Mapping[str, Any]) -> Study:
         )
     _wait_for_trainings(output / CHECKPOINTS)
     study = Study(output, {**settings, "started": state.get("started", settings["started"])})
-    try:
-        for part in finished:
+    for part in finished:
+        try:
             _take_up(study, part)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{output}: what was finished cannot be read: {error!r}.") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{output}: the tables of {part!r}, which was finished, cannot be read "
+                f"({type(error).__name__}: {error}). --force (force=True) begins anew."
+            ) from None
     study.finished = finished
     return study
 

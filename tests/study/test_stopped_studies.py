@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,20 @@ def test_another_study_is_named_and_left_alone(other, words, finished, images):
     with pytest.raises(ValueError, match="digest is"):
         study.run(finished.output, data=(255 - X, *rest), epochs=2, resume=True)
     assert (finished.output / "study.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n", ""])
+def test_a_table_that_cannot_be_read_is_named_and_nothing_changes(
+    content, finished, tmp_path, images
+):
+    folder = tmp_path / "out"
+    shutil.copytree(finished.output, folder)
+    table = folder / "lr_sweep.csv"
+    table.unlink() if content is None else table.write_text(content)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match="the tables of 'sweep', which was finished, cannot be"):
+        study.run(folder, data=images, epochs=2, resume=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_folder_that_does_not_say_what_it_holds_is_refused(tmp_path, images):
