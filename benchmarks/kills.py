@@ -303,7 +303,7 @@ def main():
     print(table.to_string(index=False))
     total, alike = table["kills"].sum(), table["kills survived with the same bits"].sum()
     print(f"\n{alike} of {total} kills ended with the bits of the uninterrupted training.")
-    sys.exit(alike < total)
+    sys.exit(int(alike < total))
 
 
 if __name__ == "__main__":
