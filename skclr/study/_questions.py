@@ -147,7 +147,8 @@ def _record_classes(study, name, y_test, y_pred):
     path.write_text(f"{RUNS[name]}\n\n{text}", encoding="utf-8")
     table.pop("accuracy", None)
     study.reports[name] = pd.DataFrame(table).T.rename_axis("class").reset_index()
-    reports = pd.concat(study.reports, names=["run"]).reset_index(level=0)
+    in_order = {run: study.reports[run] for run in RUNS if run in study.reports}
+    reports = pd.concat(in_order, names=["run"]).reset_index(level=0)
     write_table(study, "classification_reports", reports)
 
 

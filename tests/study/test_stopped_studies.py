@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import joblib
 import pandas as pd
 import pytest
 
@@ -68,6 +69,23 @@ def test_a_study_that_was_stopped_ends_like_one_that_was_not(stopped, finished, 
     assert (resumed.summary["seconds"] > 0).all()
     assert resumed.sweep.suggestions == finished.sweep.suggestions
     assert resumed.candidates.max_lr == finished.candidates.max_lr
+
+
+def test_tables_do_not_depend_on_which_run_ends_first(finished, tmp_path, images, monkeypatch):
+    from skclr.study import _questions
+
+    class Backwards(joblib.Parallel):
+        def __call__(self, iterable):
+            return iter(list(super().__call__(iterable))[::-1])
+
+    monkeypatch.setattr(_questions.joblib, "Parallel", Backwards)
+    measured = ["sweep", "candidates", "comparison"]
+    folder = tmp_path / "out"
+    shutil.copytree(finished.output, folder)
+    state = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps({**state, "finished": measured}))
+    study.run(folder, data=images, epochs=2, n_jobs=1, resume=True)
+    assert_same_study(folder, finished.output)
 
 
 def test_a_finished_study_is_read_and_nothing_trained(finished, tmp_path, images, monkeypatch):
