@@ -13,17 +13,19 @@ from scipy.stats import median_abs_deviation
 FEWEST_RATES = 10
 _SPIKE_WIDTH = 5
 _HEIGHT = 0.3  # a loss counts at most as this part above its level: what diverged tells no more
-_SPIKE_HEIGHT = 1.0  # a spike counts for more: as far above the level as a loss can fall below it,
-_RISE_HEIGHT = 0.2  # but no further than this once repeats and neighbours have been averaged
+_SPIKE_HEIGHT = 2.0  # a spike of one repeat counts for more, so that it raises what is near it,
+_RISE_HEIGHT = 0.4  # but no further than this once its neighbours have been averaged
 _SMOOTHING_DECADES = 0.1
 _NOISE_FACTOR = 3.0  # a fall counts when it is this many standard deviations of the noise,
 _FALLEN = 0.03  # and this part of the whole drop
 _LEAST_DROP = 0.05  # a curve falls when it drops by this part of its level
+_LEAST_LEFT = 0.1  # there is a basin when jumps leave this part of the drop
 _TURNED_UP = 0.2  # a curve turns up when it regains this part of its drop
-_BASIN_SMOOTHING_DECADES = 0.5  # wider than the bumps that one seed has and another has not
-_BASIN_DEPTH = 0.5  # what is deeper than this part of the drop is the basin
-_EDGE = 2.0  # the upper edge of the basin is this many standard deviations above its middle
-_ROOM = 4.0  # the answer stays this factor below the edge: a sweep passes it in a dozen updates
+_REPEAT_SMOOTHING_DECADES = 0.2  # first each repeat,
+_BASIN_SMOOTHING_DECADES = 0.25  # then their mean
+_BASIN_DEPTH = 0.4  # what is deeper than this part of the drop is the basin
+_EDGE = 1.25  # its upper edge is this many standard deviations above its middle,
+_ROOM = 2.2  # and the answer stays this factor below: a sweep passes that in eight updates
 
 
 class NoBoundaryError(Exception):
@@ -35,7 +37,7 @@ class FallingCurve(NamedTuple):
 
     lrs: np.ndarray
     losses: np.ndarray
-    with_spikes: np.ndarray  # the same with the spikes, which may stand higher
+    repeats: np.ndarray  # each of them, with its spikes, which may stand higher
     level: float  # before it falls
     noise: float  # a standard deviation, from rate to rate
     ended_early: bool
@@ -57,9 +59,9 @@ class FallingCurve(NamedTuple):
 
     def basin_curve(self) -> np.ndarray:
         """Return the curve in which bumps of one seed are gone, and spikes raise what is near."""
-        narrow = self._smooth(self.with_spikes, _SMOOTHING_DECADES)
-        limited = np.minimum(narrow, self.level + _RISE_HEIGHT * abs(self.level))
-        return self._smooth(limited, _BASIN_SMOOTHING_DECADES)
+        smooth = self._smooth(self.repeats, _REPEAT_SMOOTHING_DECADES)
+        limited = np.minimum(smooth, self.level + _RISE_HEIGHT * abs(self.level))
+        return self._smooth(limited.mean(axis=0), _BASIN_SMOOTHING_DECADES)
 
     def start_of_fall(self) -> float:
         """Return the rate at which the loss first falls beyond its noise, and stays below."""
@@ -81,7 +83,8 @@ class FallingCurve(NamedTuple):
         losses = self.basin_curve()
         lowest = int(np.argmin(losses))
         drop = self.level - losses[lowest]
-        if drop <= _NOISE_FACTOR * self.noise_when_smoothed:
+        whole = self.level - self.smoothed().min()
+        if drop <= max(_NOISE_FACTOR * self.noise_when_smoothed, _LEAST_LEFT * whole):
             raise NoBoundaryError(
                 f"The loss jumps up as far as it falls between {self.lrs[0]:.1e} and "
                 f"{self.lrs[-1]:.1e}: take larger batches."
@@ -94,7 +97,7 @@ class FallingCurve(NamedTuple):
         logs = np.log(self.lrs)
         middle = np.average(logs, weights=weights)
         width = math.sqrt(np.average((logs - middle) ** 2, weights=weights))
-        return float(np.exp(middle + min(width, _EDGE * width - math.log(_ROOM))))
+        return float(np.exp(middle + _EDGE * width) / _ROOM)
 
     def _smooth(self, losses: np.ndarray, decades: float) -> np.ndarray:
         return gaussian_filter1d(losses, max(1.0, decades * self.per_decade), mode="nearest")
@@ -120,7 +123,7 @@ def falling_curve(lrs: ArrayLike, losses: ArrayLike) -> FallingCurve:
     curve = FallingCurve(
         lrs,
         mean,
-        with_spikes=np.minimum(losses, level + _SPIKE_HEIGHT * abs(level)).mean(axis=0),
+        repeats=np.minimum(losses, level + _SPIKE_HEIGHT * abs(level)),
         level=level,
         noise=float(median_abs_deviation(limited.mean(axis=0)[:head], scale="normal")),
         ended_early=not lasted.all(),

@@ -213,17 +213,16 @@ def first_fall(lrs: ArrayLike, losses: ArrayLike) -> float | None:
 def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     r"""Return the rate in the upper part of the basin of the loss, below its rise: `max_lr`.
 
-    The curve is the mean of the repeats, in which a loss counts at most as twice its level
-    :math:`L` at the lowest rates. It is smoothed over a tenth of a decade, limited to
-    :math:`1.2\,L`, and smoothed over half a decade. With :math:`d(\eta)` its depth below
-    :math:`L`, as a part of the greatest depth, each rate has the weight
-    :math:`w(\eta) = \max(0, d(\eta) - 1/2)`, and the answer is
+    In each repeat a loss counts at most as three times its level :math:`L` at the lowest rates. It
+    is smoothed over 0.2 decades and limited to :math:`1.4\,L`; the curve is the mean of the
+    repeats, smoothed over a quarter of a decade. With :math:`d(\eta)` its depth below :math:`L`, as
+    a part of the greatest depth, each rate has the weight :math:`w(\eta) = \max(0, d(\eta) - 0.4)`,
+    and the answer is
 
-    .. math:: \exp(\mu + \min(\sigma,\; 2\sigma - \log 4)),
+    .. math:: \frac{\exp(\mu + 1.25\,\sigma)}{2.2},
 
-    with mean and standard deviation of :math:`\log \eta` under these weights: a standard
-    deviation above the middle of the basin, and at least a factor of four below its upper edge at
-    two.
+    with mean and standard deviation of :math:`\log \eta` under these weights: well below the upper
+    edge of the basin.
 
     Parameters
     ----------
@@ -245,13 +244,12 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
 
     Notes
     -----
-    A sweep passes a factor of four in 14 updates, in which few networks die; a training that stays
-    for hundreds of updates at a rate close below the rise does. Where the basin is wide, a standard
-    deviation leaves this distance anyway; where it is narrow, the loss rises like a cliff.
-    The first signs of a cliff are single losses above the level, from rates at which the others are
-    still low. They are no noise to be filtered: they count for as much as a loss can fall, which
-    brings the edge nearer, but one of them, averaged with its neighbours and with the other
-    repeats, raises the curve by less than a tenth of the level.
+    A sweep passes a factor of two in seven updates, in which few networks die; a training that
+    stays for hundreds of updates at a rate close below the rise does. The first signs of this are
+    single losses above the level, at rates where the others are still low. They are no noise to be
+    filtered: they count for more than a loss can fall, which brings the edge nearer, but one of
+    them, averaged with its neighbours and with the other repeats, raises the curve by less than a
+    tenth of the level.
 
     Where a noisy curve crosses a height, or has its lowest point, changes by much with the seed;
     moments of all that is deep change by little. ``benchmarks/range_test.py`` measures what the

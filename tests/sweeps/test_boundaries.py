@@ -24,16 +24,14 @@ def test_the_basin_of_a_known_curve_has_the_moments_that_integration_gives(n, wi
     lrs = np.logspace(-7, 3, n)
     x = np.log10(lrs / 0.01)
     losses = 2.3 - 1.5 * np.exp(-(x**2) / (2 * width**2))
-    wider = np.sqrt(width**2 + 0.5**2 + 0.1**2)
-    edge = wider * np.sqrt(2 * np.log(2))
+    wider = np.sqrt(width**2 + 0.2**2 + 0.25**2)
+    edge = wider * np.sqrt(2 * np.log(1 / 0.4))
 
     def weight(t):
-        return np.exp(-(t**2) / (2 * wider**2)) - 0.5
+        return np.exp(-(t**2) / (2 * wider**2)) - 0.4
 
     variance = quad(lambda t: t**2 * weight(t), -edge, edge)[0] / quad(weight, -edge, edge)[0]
-    deviation = np.sqrt(variance)
-    distance = min(deviation, 2 * deviation - np.log10(4))
-    assert (distance < deviation) == (width == 0.4)
+    distance = 1.25 * np.sqrt(variance) - np.log10(2.2)
     with no_warning():
         assert rt.basin(lrs, losses) == pytest.approx(0.01 * 10**distance, rel=0.02)
 
