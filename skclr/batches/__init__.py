@@ -8,11 +8,13 @@ from skclr.batches._arrays import as_tensor as as_tensor
 from skclr.batches._arrays import channels_first as channels_first
 from skclr.batches._arrays import from_torch as from_torch
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._exportable import ExportablePreparation as ExportablePreparation
 from skclr.batches._inputs import InputShape as InputShape
 from skclr.batches._inputs import check_classes as check_classes
 from skclr.batches._inputs import check_images as check_images
 from skclr.batches._inputs import check_labelled_images as check_labelled_images
 from skclr.batches._inputs import encode as encode
+from skclr.batches._inputs import form_of_images as form_of_images
 from skclr.batches._inputs import is_encoded as is_encoded
 from skclr.batches._inputs import warn_of_other_pixels as warn_of_other_pixels
 from skclr.batches._iterator import BatchIterator

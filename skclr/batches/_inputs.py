@@ -35,11 +35,17 @@ class InputShape(NamedTuple):
         Channels, height and width.
     feature_names : ndarray of shape (n_features,) or None
         Names of columns, where there are some.
+    sample_shape : tuple of int or None
+        The shape in which a sample came. Version 0.1.0 did not note it.
+    dtype : str or None
+        The name of the dtype in which its pixels came.
     """
 
     n_features: int
     image_shape: tuple[int, int, int]
     feature_names: np.ndarray | None = None
+    sample_shape: tuple[int, ...] | None = None
+    dtype: str | None = None
 
 
 def check_images(X: Any, expected: InputShape, name: str) -> Any:
@@ -54,6 +60,15 @@ def check_images(X: Any, expected: InputShape, name: str) -> Any:
     name : str
         The estimator's name, for messages.
     """
+    return _checked_images(X, expected, name)[0]
+
+
+def form_of_images(X: Any, expected: InputShape, name: str) -> InputShape:
+    """Return the form of images, or raise ValueError as `check_images` does."""
+    return _checked_images(X, expected, name)[1]
+
+
+def _checked_images(X, expected, name):
     if is_dataset(X):
         X, _ = opened(X, labelled=False)
     else:
@@ -63,8 +78,7 @@ def check_images(X: Any, expected: InputShape, name: str) -> Any:
             X = validate_data(_witness(name, expected), X, reset=False, dtype="numeric")
         else:
             X = _check_nd(X, name)
-    images, _ = _as_images(X, expected, name)
-    return images
+    return _as_images(X, expected, name)
 
 
 def check_labelled_images(
@@ -216,7 +230,12 @@ def _as_images(X, expected, name):
     if 0 in X.shape[1:]:
         raise ValueError(f"The images are empty: X has the shape {X.shape}.")
     images = X if is_lazy(X) else channels_first(X)
-    seen = InputShape(math.prod(images.shape[1:]), _image_shape(images))
+    seen = InputShape(
+        math.prod(images.shape[1:]),
+        _image_shape(images),
+        sample_shape=tuple(X.shape[1:]),
+        dtype=np.dtype(X.dtype).name,
+    )
     if expected is None or seen[:2] == expected[:2]:
         return images, seen
     if seen.image_shape == expected.image_shape:

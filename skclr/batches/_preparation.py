@@ -66,17 +66,26 @@ class ImagePreparation:
         return self._standardize(self._padded(images))
 
     def _shrink(self, images: torch.Tensor) -> torch.Tensor:
-        height, width = images.shape[2:]
+        return self._resized(
+            images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
+        )
+
+    def _resized(self, images: torch.Tensor) -> torch.Tensor:
+        shape = self._shrunk_shape(*images.shape[2:])
+        return F.interpolate(images, size=shape, mode="bilinear", antialias=True)
+
+    def _shrunk_shape(self, height: int, width: int) -> list[int]:
         scale = self.size / max(height, width)
-        shape = [max(1, round(height * scale)), max(1, round(width * scale))]
-        wide = images.to(torch.float64 if images.dtype in _WIDE_DTYPES else torch.float32)
-        return F.interpolate(wide, size=shape, mode="bilinear", antialias=True)
+        return [max(1, round(height * scale)), max(1, round(width * scale))]
+
+    def _exact_dtype(self, images: torch.Tensor) -> torch.dtype:
+        """Return the dtype in which images are standardized."""
+        is_wide = self.mean is not None and images.dtype in _WIDE_DTYPES
+        return torch.float64 if is_wide else torch.float32
 
     def _padded(self, images: torch.Tensor) -> torch.Tensor:
         """Return the images in the middle of float ones, in one pass over memory."""
-        dtype = torch.float32
-        if self.mean is not None and images.dtype in _WIDE_DTYPES:
-            dtype = torch.float64
+        dtype = self._exact_dtype(images)
         n, channels, height, width = images.shape
         if height == width == self.size:
             return images.to(dtype, copy=True)

@@ -30,12 +30,15 @@ def to_safetensors(
 def _described(prediction: PredictionState, training: TrainingState) -> dict[str, Any]:
     classes = prediction.classes
     names = prediction.input_shape.feature_names
+    sample_shape = prediction.input_shape.sample_shape
     return {
         "classes": (classes.astype(str) if classes.dtype.kind in "mMS" else classes).tolist(),
         "classes_dtype": classes.dtype.str,
         "image_shape": list(prediction.input_shape.image_shape),
         "n_features_in": prediction.input_shape.n_features,
         "feature_names_in": [] if names is None else names.tolist(),
+        "sample_shape": None if sample_shape is None else list(sample_shape),
+        "dtype": prediction.input_shape.dtype,
         "base_lr": training.boundaries.base_lr,
         "max_lr": training.boundaries.max_lr,
         "split_seed": training.split_seed,
@@ -96,12 +99,31 @@ def _checked(described):
     seed = described.get("split_seed")
     if not (seed is None or (_is_count(seed + 1) and seed < 2**32)):
         raise ValueError(f"split_seed={seed!r}")
-    shape = InputShape(n_features, image_shape, np.array(names, dtype=object) if names else None)
+    shape = InputShape(
+        n_features,
+        image_shape,
+        np.array(names, dtype=object) if names else None,
+        *_form(described, n_features, image_shape),
+    )
     boundaries = Boundaries(*(_rate(described[name]) for name in ("base_lr", "max_lr")))
     return (
         PredictionState(_classes(described), shape, mean, std),
         TrainingState(boundaries=boundaries, split_seed=seed),
     )
+
+
+def _form(described, n_features, image_shape):
+    """Return shape and dtype of a sample as it came; files of version 0.1.0 tell neither."""
+    sample_shape, dtype = described.get("sample_shape"), described.get("dtype")
+    if sample_shape is None and dtype is None:
+        return None, None
+    channels, *sides = image_shape
+    forms = [[n_features], sides, [channels, *sides], [*sides, channels]]
+    if sample_shape not in forms or math.prod(sample_shape) != n_features:
+        raise ValueError(f"sample_shape={sample_shape}")
+    if not isinstance(dtype, str) or np.dtype(dtype).kind not in "biuf":
+        raise ValueError(f"dtype={dtype!r}")
+    return tuple(map(int, sample_shape)), np.dtype(dtype).name
 
 
 def _is_count(value):
@@ -114,7 +136,9 @@ def _classes(described):
         raise ValueError("classes")
     dtype = np.dtype(name)
     longest = max((len(value) for value in values if isinstance(value, str)), default=0)
-    if dtype.kind not in "biufUSOmM" or dtype.itemsize > max(16, 4 * longest):
+    # text may have room for longer labels than there are, but not for a memory full
+    is_huge = dtype.itemsize > max(16, 4 * longest) and dtype.itemsize * len(values) > 2**20
+    if dtype.kind not in "biufUSOmM" or is_huge:
         raise ValueError(f"classes_dtype={name!r}")
     classes = np.array(values, dtype=dtype)
     if classes.ndim != 1 or not np.array_equal(np.unique(classes), classes):

@@ -164,3 +164,12 @@ def test_safetensors_predict_the_same_bits_in_a_fresh_process_without_a_pickle(f
     np.savez(tmp_path / "data.npz", X=X)
     told = in_a_fresh_process(LOAD_AND_TELL, tmp_path / "m.safetensors", tmp_path / "data.npz")
     assert told == [bits(clf, X), clf.predict(X)[0]]
+
+
+def test_labels_with_room_for_longer_ones_are_saved(two_classes, tmp_path):
+    X, y = two_classes
+    labels = np.where(y == 1, "trouser", "boot").astype("U100")
+    quick().fit(X, labels).save_params(f_params=tmp_path / "m", use_safetensors=True)
+    loaded = quick()
+    loaded.load_params(f_params=tmp_path / "m", use_safetensors=True)
+    assert loaded.classes_.tolist() == ["boot", "trouser"]

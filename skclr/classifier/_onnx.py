@@ -1,0 +1,179 @@
+"""A fitted classifier as a model of ONNX: from images as users have them to labels."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from skclr._checkpoints import write_whole
+from skclr._training import PredictionState
+from skclr.batches import ExportablePreparation, InputShape
+
+OPSET = 18  # of the operators of ONNX
+_DTYPES = frozenset(  # of pixels and labels, which ONNX and torch both have
+    ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
+     "float16", "float32", "float64"]
+)  # fmt: skip
+
+
+class _Graph(nn.Module):
+    """What is exported: from images as they come in to classes and probabilities."""
+
+    def __init__(
+        self,
+        prepare: ExportablePreparation,
+        module: nn.Module,
+        nonlinearity: Callable[[torch.Tensor], torch.Tensor],
+    ):
+        super().__init__()
+        self.prepare = prepare
+        self.module = module
+        self.nonlinearity = nonlinearity
+
+    def forward(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        answer = self.module(self.prepare(X))
+        scores = answer[0] if isinstance(answer, tuple) else answer
+        probabilities = self.nonlinearity(scores)
+        return probabilities.argmax(1), probabilities
+
+
+def imported_onnx() -> Any:
+    """Return the module `onnx`, or raise ImportError where something for an export is missing."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch needs it)
+    except ImportError as error:
+        raise ImportError(
+            f"An export to ONNX needs {error.name}, which is not installed: "
+            "python -m pip install 'skclr[onnx]'."
+        ) from error
+    return onnx
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Raise OSError unless a file can be written there, without touching one that exists."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file for the model.")
+    if os.path.lexists(path) and not force:
+        raise FileExistsError(
+            f"{path} exists. Name another file for the model, or overwrite it with force=True."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} for the model {path.name}.")
+
+
+def write_model(path: Path, data: bytes) -> None:
+    """Write the file of a model, whole or not at all."""
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"The model could not be written ({error.strerror})", str(path)
+        ) from error
+
+
+def to_onnx(
+    module: nn.Module,
+    nonlinearity: Callable[[torch.Tensor], torch.Tensor],
+    state: PredictionState,
+    form: InputShape,
+) -> bytes:
+    """Return a model of ONNX that does what `predict` and `predict_proba` do.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The trained network, which is left as it is.
+    nonlinearity : callable
+        Makes probabilities of its scores.
+    state : PredictionState
+        How images are prepared, and the labels.
+    form : InputShape
+        Tells shape and dtype of the images that the model takes.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot export the network, or not for any number of images; if the form of the
+        images is not known.
+    """
+    if form.sample_shape is None:
+        raise ValueError(
+            "It is not known in which form X came to fit, since this classifier, or the file that "
+            "it was loaded from, is of version 0.1.0: give some images as X."
+        )
+    prepare = ExportablePreparation(state.preparation(), form.sample_shape)
+    dtype = form.dtype if form.dtype in _DTYPES else "float64"
+    images = torch.from_numpy(np.zeros((2, *form.sample_shape), dtype))
+    try:
+        network = copy.deepcopy(module).to("cpu", torch.float32).eval()
+        model = _exported(_Graph(prepare, network, nonlinearity), images)
+        _finish(model, state.classes)
+        return model.SerializeToString()
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"The network {type(module).__name__} cannot be exported to ONNX. torch says: {reason}"
+        ) from error
+
+
+def _exported(graph: nn.Module, images: torch.Tensor) -> Any:
+    """Return what torch's exporter makes of a network, for any number of images."""
+    with torch.no_grad():
+        program = torch.export.export(
+            graph, (images,), dynamic_shapes=({0: torch.export.Dim("n")},)
+        )
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["X"],
+            output_names=["index", "probabilities"],
+            verbose=False,
+        )
+    assert exported is not None
+    return exported.model_proto
+
+
+def _finish(model: Any, classes: np.ndarray) -> None:
+    """Let a model answer with labels in place of their indices, and say what it is."""
+    onnx = imported_onnx()
+    graph = model.graph
+    labels = _labels(classes)
+    graph.initializer.append(onnx.numpy_helper.from_array(labels, "classes"))
+    graph.node.append(onnx.helper.make_node("Gather", ["classes", "index"], ["label"], "label"))
+    kind = onnx.helper.np_dtype_to_tensor_dtype(labels.dtype)
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("label", kind, ["n"]))
+    for value in (graph.input[0], graph.output[1]):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    del graph.value_info[:]
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]  # lines of the program that exported it
+    model.producer_name, model.producer_version = "skclr", _own_version()
+    onnx.helper.set_model_props(
+        model, {"skclr_version": _own_version(), "classes": json.dumps(labels.tolist())}
+    )
+    onnx.checker.check_model(model, full_check=True)
+
+
+def _labels(classes: np.ndarray) -> np.ndarray:
+    """Return labels in a dtype of ONNX: as they are, or as text."""
+    if classes.dtype.name in _DTYPES:
+        return classes
+    if classes.dtype.kind == "f":  # of more than 64 bits
+        return classes.astype(np.float64)
+    return classes.astype(str).astype(object)
+
+
+def _own_version() -> str:
+    # of the package, which imports this room and is not imported by it
+    return sys.modules[__name__.partition(".")[0]].__version__
