@@ -290,7 +290,7 @@ def test_a_compiled_network_is_exported_and_stays_compiled(two_classes, tmp_path
     X, y = two_classes
     clf = lenet().fit(X, y)
     expected = clf.predict_proba(X)
-    clf.module_.compile(backend="none such")  # which would be asked to compile it
+    clf.module_.compile(backend="eager")
     _, probabilities = answers(session_of(clf, tmp_path), X)
     assert_allclose(probabilities, expected, atol=1e-5)
     assert clf._network.is_compiled
