@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skclr._checkpoints import check_optimizer, check_weights
+from skclr._process import one_thread
 from skclr._training import Boundaries, ImageClassifier, parameter_names
 from skclr.batches import BatchIterator, check_labelled_images, encode, form_of_images
 from skclr.classifier._boundaries import AUTO, check_boundaries, measure_range
@@ -789,4 +790,6 @@ class CLRLeNetClassifier(ImageClassifier):
         form = state.input_shape
         if X is not None:
             form = form_of_images(X, form, type(self).__name__)
-        write_model(path, to_onnx(self.module_, self._get_predict_nonlinearity(), state, form))
+        with one_thread():  # torch can trace one network at a time, and nothing beside it
+            model = to_onnx(self.module_, self._get_predict_nonlinearity(), state, form)
+        write_model(path, model)

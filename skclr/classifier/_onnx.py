@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +130,10 @@ def to_onnx(
 
 def _exported(graph: nn.Module, images: torch.Tensor) -> Any:
     """Return what torch's exporter makes of a network, for any number of images."""
+    sizes = ({0: torch.export.Dim("n")},)
     with torch.no_grad():
-        program = torch.export.export(
-            graph, (images,), dynamic_shapes=({0: torch.export.Dim("n")},)
-        )
+        with redirect_stderr(io.StringIO()):  # where torch fails, it prints pages
+            program = torch.export.export(graph, (images,), dynamic_shapes=sizes)
         exported = torch.onnx.export(
             program,
             dynamo=True,

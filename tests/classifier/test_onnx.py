@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -319,3 +320,18 @@ def test_an_export_changes_nothing_but_the_file(two_classes, tmp_path):
     assert global_states() == state
     assert pickle.dumps(clf) == before
     assert clf.module_.training
+
+
+def test_threads_that_export_train_and_predict_take_turns(two_classes, tmp_path):
+    X, y = two_classes
+    clf = lenet().fit(X, y)
+    expected = bits(clf, X)
+
+    def work(place):
+        clf.export_onnx(tmp_path / f"{place}.onnx")
+        return bits(lenet().fit(X, y), X), bits(clf, X)
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(work, range(6)))
+    assert found == [(expected, expected)] * 6
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

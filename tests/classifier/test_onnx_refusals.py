@@ -103,12 +103,13 @@ class Unexportable(Flat):
 
 
 @pytest.mark.parametrize("module", [ByValues, OneByOne, Unexportable])
-def test_a_network_that_torch_cannot_export_is_named(two_classes, tmp_path, module):
+def test_a_network_that_torch_cannot_export_is_named(two_classes, tmp_path, module, capsys):
     X, y = two_classes
     clf = quick(module=module).fit(X, y)
     with pytest.raises(ValueError, match=rf"{module.__name__} cannot be exported to ONNX\. torch"):
         clf.export_onnx(tmp_path / "model.onnx")
     assert os.listdir(tmp_path) == []
+    assert capsys.readouterr() == ("", "")
     assert clf.predict(X).shape == y.shape
 
 
