@@ -4,6 +4,7 @@ from skclr.callbacks import BatchDoubling, CyclicLR, GradientNoiseScale, LRRange
 from skclr.classifier import CLRLeNetClassifier, DivergenceError
 from skclr.comparison import ScheduleComparison, compare_schedules
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
+from skclr.ensemble import SnapshotEnsemble
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult, lr_candidates_test, lr_range_test
 
@@ -19,6 +20,7 @@ __all__ = [
     "LRRangeTest",
     "LeNet5",
     "ScheduleComparison",
+    "SnapshotEnsemble",
     "compare_schedules",
     "fetch_fashion_mnist",
     "load_fashion_mnist_sample",

@@ -109,6 +109,7 @@ PROJECTS = {
             (CLASS, "torch.optim.SGD"),
             (CLASS, "torch.optim.lr_scheduler.CyclicLR"),
             (CLASS, "torch.optim.lr_scheduler.OneCycleLR"),
+            (CLASS, "torch.optim.swa_utils.AveragedModel"),
             (FUNCTION, "torch.compile"),
         ],
         "data.html#{}": [(CLASS, "torch.utils.data.DataLoader")],

@@ -11,6 +11,7 @@ LESSONS = [
     "plot_schedules",
     "plot_clr_training",
     "plot_batch_doubling",
+    "plot_averages",
     "plot_compare_schedules",
     "plot_learning_rate_or_batch_size",
     "plot_own_net",

@@ -10,6 +10,7 @@ from skclr._process._generators import (
 from skclr._process._interrupts import Interrupts, watched_interrupts
 from skclr._process._streams import flushable_streams
 from skclr._process._threads import one_thread, side_by_side
+from skclr._process._turns import process_lock
 
 __all__ = [
     "GeneratorStates",
@@ -19,6 +20,7 @@ __all__ = [
     "generator_states",
     "isolated_generators",
     "one_thread",
+    "process_lock",
     "set_generator_states",
     "side_by_side",
     "watched_interrupts",

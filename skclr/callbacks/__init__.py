@@ -7,8 +7,14 @@ Every callback here works on a plain :class:`skorch.NeuralNetClassifier` with it
 
 from skclr.callbacks._accuracy import BatchAccuracy
 from skclr.callbacks._batch_doubling import BatchDoubling, _GrowingIterator
+from skclr.callbacks._batch_doubling import iterations_ahead as iterations_ahead
 from skclr.callbacks._cosine import CosineLR, CosineRestartsLR
 from skclr.callbacks._cosine import check_warmup as check_warmup
+from skclr.callbacks._cycle_average import CycleAverage
+from skclr.callbacks._cycle_ends import CycleEnds as CycleEnds
+from skclr.callbacks._cycle_ends import cycles_of as cycles_of
+from skclr.callbacks._cycle_ends import schedules_of as schedules_of
+from skclr.callbacks._cycles import Cycles as Cycles
 from skclr.callbacks._cyclic import CyclicLR
 from skclr.callbacks._halving import LRHalving
 from skclr.callbacks._lr_schedule import LRSchedule
@@ -21,12 +27,14 @@ from skclr.callbacks._resume import Resume
 from skclr.callbacks._stand_in import IteratorStandIn as IteratorStandIn
 from skclr.callbacks._stop import StopTraining
 from skclr.callbacks._stop import SweepEnded as SweepEnded
+from skclr.callbacks._weights import Weights as Weights
 
 __all__ = [
     "BatchAccuracy",
     "BatchDoubling",
     "CosineLR",
     "CosineRestartsLR",
+    "CycleAverage",
     "CyclicLR",
     "GradientNoiseScale",
     "LRHalving",
@@ -43,6 +51,8 @@ for pickled in (
     _GrowingIterator,
     constant_lr,
     LRRecorder,
+    Cycles,
+    Weights,
 ):  # pickles know them, too, by this address
     pickled.__module__ = __name__
 del name, pickled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -240,3 +241,20 @@ def iterations_per_epoch(net: NeuralNet, dataset_train: Any) -> int:
             "The training iterator has no length, so an epoch has no known number of updates; "
             "give the callback its length in iterations (step_unit='iteration', n_iter=...)."
         ) from None
+
+
+def iterations_ahead(net: NeuralNet, dataset_train: Any, n_epochs: int) -> float:
+    """Return the number of updates in so many epochs from the one that begins.
+
+    Infinite where the training iterator has no length.
+    """
+    growing = next((cb for _, cb in net.callbacks_ if isinstance(cb, BatchDoubling)), None)
+    first = len(net.history) - 1
+    try:
+        if growing is None:
+            return n_epochs * len(net.get_iterator(dataset_train, training=True))
+        numbers = [growing.iterations_at(first + epoch) for epoch in range(n_epochs)]
+        growing.iterations_at(first)  # the epoch that begins has its size again
+    except TypeError:
+        return math.inf
+    return sum(numbers)

@@ -9,6 +9,7 @@ import numpy as np
 from skorch import NeuralNet
 
 from skclr import schedules
+from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._lr_schedule import EpochLRSchedule
 from skclr.callbacks._one_cycle import WholeTrainingLR
 
@@ -193,3 +194,6 @@ class CosineRestartsLR(EpochLRSchedule):
             factor=self.factor,
             warmup=self.warmup * self.iterations_per_epoch_,
         )
+
+    def _cycles(self) -> Cycles:
+        return Cycles(self.step_size, factor=self.factor, offset=self.warmup)

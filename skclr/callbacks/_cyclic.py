@@ -10,6 +10,7 @@ import numpy as np
 from skorch import NeuralNet
 
 from skclr import schedules
+from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._lr_schedule import EpochLRSchedule
 
 _POLICIES: dict[str, Callable[..., Any]] = {
@@ -165,6 +166,9 @@ class CyclicLR(EpochLRSchedule):
             super()._lay_out(net, dataset_train)
         else:
             self.place_ = self.iteration_
+
+    def _cycles(self) -> Cycles:
+        return Cycles(2 * self.step_size, self.step_unit)
 
     def _places_in_batch(self, n_updates: int) -> int:
         return 1 if self.step_unit == "epoch" else n_updates

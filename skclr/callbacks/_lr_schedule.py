@@ -11,6 +11,7 @@ from skorch import NeuralNet
 
 from skclr._history import count_updates
 from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._rate_callback import RateSetter
 
 _RATES_AT_ONCE = 512
@@ -150,6 +151,10 @@ class EpochLRSchedule(LRSchedule):
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         """Return the rate of each of these iterations, shape (n,) or (n, n_groups)."""
         raise NotImplementedError
+
+    def _cycles(self) -> Cycles | None:
+        """Return its cycles, where it has any that end before the training does."""
+        return None
 
     def initialize(self) -> EpochLRSchedule:
         """Forget the progress of an earlier training."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from skclr._process import isolated_generators
+from skclr.callbacks._cycle_average import raw_weights
 
 # what an iterator goes by to choose the samples of a batch
 _ORDER_OF_BATCHES = frozenset(
@@ -151,7 +152,12 @@ class GradientNoiseScale(Callback):
         total: Any = 0.0
         with isolated_generators(device=net.device):  # what is drawn here, training draws again
             seed = (int(torch.randint(2**31, ())) + len(net.history)) % 2**31
-        with isolated_generators(seed, device=net.device), _state_put_back(net, parameters):
+        # the scale is that of the training, which goes on with the raw weights
+        with (
+            raw_weights(net),
+            isolated_generators(seed, device=net.device),
+            _state_put_back(net, parameters),
+        ):
             for batch in self._batches(net, dataset):
                 for parameter in parameters:
                     parameter.grad = None

@@ -14,7 +14,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skclr import CLRLeNetClassifier
-from skclr.callbacks import BatchDoubling, CyclicLR, OneCycleLR, Resume
+from skclr.callbacks import BatchDoubling, CycleAverage, CyclicLR, OneCycleLR, Resume
 from skclr.exceptions import CheckpointWarning
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "checkpoints"))
@@ -61,8 +61,14 @@ def doubling():
     return [BatchDoubling(8, every=1), CyclicLR(base_lr=0.01, max_lr=0.1, step_size=1)]
 
 
+def averaged():
+    never = EarlyStopping(patience=2, threshold=10, threshold_mode="abs", load_best=True)
+    cycles = CyclicLR(base_lr=0.01, max_lr=0.1, step_size=2, step_unit="iteration")
+    return [cycles, CycleAverage(start=0.5), never]
+
+
 @can_fork
-@pytest.mark.parametrize("callbacks", [list, early, scored, doubling])
+@pytest.mark.parametrize("callbacks", [list, early, scored, doubling, averaged])
 def test_a_net_that_is_killed_ends_with_the_same_bits(callbacks, table, tmp_path):
     def train(path=None):
         return make(path, callbacks()).fit(*table)
@@ -101,10 +107,11 @@ def test_a_call_that_goes_on_has_a_file_of_its_own(table, tmp_path):
         assert {path.name for path in folder.glob("a*")} == {"a.safetensors", "a-3.safetensors"}
 
 
-def test_a_finished_training_is_not_repeated(table, tmp_path):
-    first = make(tmp_path / "a").fit(*table)
+@pytest.mark.parametrize("callbacks", [list, averaged])
+def test_a_finished_training_is_not_repeated(callbacks, table, tmp_path):
+    first = make(tmp_path / "a", callbacks()).fit(*table)
     before = (tmp_path / "a").read_bytes()
-    again = make(tmp_path / "a").fit(*table)
+    again = make(tmp_path / "a", callbacks()).fit(*table)
     assert state(again) == state(first)
     assert (tmp_path / "a").read_bytes() == before
 
