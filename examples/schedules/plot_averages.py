@@ -110,11 +110,12 @@ for row, b in enumerate(ys):
 # -----------
 # On the left training goes downhill: each low point lies lower than the one
 # before, and the way leads on beyond the third. On the right, on images that
-# the network has not seen, the lowest part of the basin lies between the three,
-# and their average is nearer to its middle than they are. Where the two
-# pictures differ like that, an average can be better than the last network;
-# where the way down is the same in both, it is not. And there is no ridge
-# between the three: else the mean of their weights would be no good network.
+# the network has not seen, there is no such way: the lowest part of the basin
+# holds all three, the first and the third at its rim, the average inside. Where
+# the two pictures differ like that, an average can be better than the last
+# network; whether it is, and by how much, the numbers above tell. And there is
+# no ridge between the three: else the mean of their weights would be no good
+# network.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
 for ax, (name, loss) in zip(axes, losses.items(), strict=True):
