@@ -14,7 +14,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier
 from skclr.augmentation import RandomShiftFlip
-from skclr.callbacks import StopTraining
+from skclr.callbacks import CycleAverage, StopTraining
 
 N = 30  # images
 
@@ -203,7 +203,8 @@ VALUES: dict[str, tuple[list, list]] = {
     "random_state": ([0, 1], ["seed", -1]),
     "warm_start": ([False], [True, "yes"]),
     "callbacks": (
-        [None, [], "disable", [Stopping()], [("named", Stopping()), ("named_too", Callback)]],
+        [None, [], "disable", [Stopping()], [("named", Stopping()), ("named_too", Callback)],
+         [CycleAverage(0.5)], [("average", CycleAverage(1, start=1)), Stopping()]],
         [
             *([Raising(hook)] for hook in ("initialize", "on_train_begin", "on_batch_end")),
             *([Raising(hook)] for hook in ("on_epoch_end", "on_train_end")),
@@ -211,6 +212,8 @@ VALUES: dict[str, tuple[list, list]] = {
             [Stopping("on_batch_end", KeyboardInterrupt)],
             [("twice", Callback()), ("twice", Callback())],
             [Raising],
+            [CycleAverage()],
+            [CycleAverage(0.5), Raising("on_epoch_end")],
             ["nonsense"],
             "nonsense",
         ],
