@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import skclr
+
 pytest.importorskip("numpydoc")
 pytest.importorskip("sphinx")
 
@@ -84,6 +86,13 @@ def test_methods_that_skorch_calls_are_not_in_the_reference():
     members = reference.members_of(reference.documented("skclr.CLRLeNetClassifier"))
     assert {"fit", "predict", "history_frame", "score"} <= set(members)
     assert not {"train_step_single", "on_epoch_begin", "lr"} & set(members)
+
+
+def test_methods_that_scikit_learn_adds_are_not_in_the_reference():
+    members = reference.members_of(reference.documented("skclr.SnapshotEnsemble"))
+    assert hasattr(skclr.SnapshotEnsemble, "set_score_request")
+    assert {"fit", "predict", "predict_proba", "score"} <= set(members)
+    assert not {"set_score_request", "get_metadata_routing"} & set(members)
 
 
 def test_every_example_has_its_place_in_the_order_of_the_lessons():

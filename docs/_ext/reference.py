@@ -91,6 +91,8 @@ def _is_ours(cls):
 
 def _belongs_to_another(cls, name):
     """Whether a name is that of a library's own method or parameter."""
+    if name.startswith("set_") and name.endswith("_request"):  # scikit-learn adds it to each class
+        return True
     theirs = [base for base in cls.__mro__[:-1] if not _is_ours(base)]
     return any(hasattr(base, name) or name in _parameters(base) for base in theirs)
 
