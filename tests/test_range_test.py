@@ -2,6 +2,8 @@
 
 import pickle
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -185,6 +187,39 @@ def test_a_clone_and_a_pipeline_take_the_measured_range(images, result):
 
 
 # ---------------------------------------------------------------- a user's own ways
+
+
+FITTED_IN_A_NOTEBOOK = """
+import numpy as np
+from torch import nn
+from skclr import CLRLeNetClassifier, compare_schedules, lr_candidates_test, lr_range_test
+
+class Flat(nn.Module):
+    def __init__(self, n_classes=2):
+        super().__init__()
+        self.linear = nn.Linear(1024, n_classes)
+
+    def forward(self, images):
+        return self.linear(images.flatten(1))
+
+X, y = np.random.RandomState(0).rand(40, 8, 8), np.arange(40) % 2
+clf = CLRLeNetClassifier(Flat, max_epochs=1, random_state=0).fit(X, y)
+lr_range_test(clf, X, y, n_iter=10, n_repeats=2, min_lr=1e-5, max_lr=1e-4, n_jobs=2)
+lr_candidates_test(clf, X, y, lrs=[0.01, 0.1], epochs=1, n_jobs=2)
+compared = compare_schedules({"one": clf, "two": clf}, X, y, X, y, seeds=1, n_jobs=2)
+print(*compared.runs["status"])
+"""
+
+
+@pytest.mark.slow
+def test_a_fitted_network_of_a_class_of_the_notebook_is_trained_in_other_processes():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FITTED_IN_A_NOTEBOOK],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["ok", "ok"], done.stderr
 
 
 def test_callbacks_that_stop_or_save_are_left_out_with_their_parameters(images, tmp_path):

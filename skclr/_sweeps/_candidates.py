@@ -10,6 +10,7 @@ import numpy as np
 import skorch
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from skclr._checkpoints import is_folder
@@ -44,9 +45,10 @@ def measure_candidates(
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
     (seed,) = draw_seeds(random_state, 1)
+    unfitted = clone(estimator)  # no weights travel to the processes
     with progress(epochs * len(lrs), show=bool(verbose)) as bar, flushable_streams():
         losses = Parallel(n_jobs=n_jobs)(
-            delayed(_train_at)(estimator, lr, bar.ticker(), epochs, X, y, seed)
+            delayed(_train_at)(unfitted, lr, bar.ticker(), epochs, X, y, seed)
             for lr in lrs.tolist()
         )
     if np.isnan(losses).all():

@@ -85,9 +85,10 @@ def measure_sweeps(
         ticker = bar.ticker(per_epoch=0, per_training=1)
         seeds = draw_seeds(random_state, n_repeats)
         known = {} if known is None else known
+        unfitted = clone(estimator)  # no weights travel to the processes
         todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
         made = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_sweep_once)(estimator, clone(sweep), n_iter, clone(ticker), X, y, seed)
+            delayed(_sweep_once)(unfitted, clone(sweep), n_iter, clone(ticker), X, y, seed)
             for seed in todo
         )
         for seed, run in zip(todo, made, strict=True):

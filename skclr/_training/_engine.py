@@ -23,6 +23,7 @@ from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
 from skclr._training._epoch_log import EpochLog
 from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
+from skclr._training._pieces import fewer_of_larger
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
 from skclr.batches import ImageDataset, as_tensor, check_images, encode, is_encoded
@@ -70,6 +71,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     classes = None
 
     augmentation: Callable | None
+    image_size: int | tuple[int, int]
     random_state: int | np.random.RandomState | None
 
     _prediction: PredictionState | None = None
@@ -133,17 +135,18 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Collect the parameters of a part of the net, those from the data included."""
         kwargs = super().get_params_for(prefix)
-        if prefix == "module" and self._prediction is not None:
-            from_data = self._prediction.module_parameters()
-            known = parameter_names(self.module)
-            kwargs = {name: from_data[name] for name in known & from_data.keys()} | kwargs
+        if prefix == "module":
+            state, known = self._prediction, parameter_names(self.module)
+            own = {"image_size": self.image_size} if state is None else state.module_parameters()
+            kwargs = {name: own[name] for name in known & own.keys()} | kwargs
         if prefix == "iterator_train":
             own = {"shuffle": True, "even": True}
             if "even" not in parameter_names(self.iterator_train):  # another class than our own
                 del own["even"]
             kwargs = own | kwargs
         if prefix == "iterator_valid":
-            kwargs = {"batch_size": INFERENCE_BATCH_SIZE} | kwargs
+            sides = (32, 32) if self._prediction is None else self._prediction.image_size
+            kwargs = {"batch_size": fewer_of_larger(INFERENCE_BATCH_SIZE, sides)} | kwargs
         return kwargs
 
     def initialized_instance(self, instance_or_cls: Any, kwargs: dict[str, Any]) -> Any:

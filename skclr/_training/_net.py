@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Subset
 from skclr._history import batch_frame, epoch_frame
 from skclr._process import draw_seed, one_thread
 from skclr._training._checkpointed import CheckpointedNet, Split
+from skclr._training._probe import check_takes_images
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 from skclr.batches import (
     ImageDataset,
@@ -23,6 +24,7 @@ from skclr.batches import (
     check_labelled_images,
     encode,
     is_dataset,
+    sides_of,
     warn_of_other_pixels,
 )
 
@@ -86,7 +88,8 @@ class ImageClassifier(CheckpointedNet):
         self._check_parameters()
         with self._whole_or_not_at_all(copied=False), self._own_generators(new=True):
             super().initialize()
-            self._training = replace(self._training, weights_loaded=False)
+            built_with = {**self._training.parameters, "image_size": self.image_size}
+            self._training = replace(self._training, weights_loaded=False, parameters=built_with)
         return self
 
     def fit(
@@ -191,12 +194,13 @@ class ImageClassifier(CheckpointedNet):
         self.check_training_readiness()
         self._check_parameters()
         name, known = type(self).__name__, None if new else self._prediction
-        seen, classes = (None, None) if known is None else (known.input_shape, known.classes)
+        seen, classes = (None, None) if known is None else self._goes_on_with(known)
         images, labels, shape = check_labelled_images(X, y, seen, name)
         classes = check_classes(labels, all_classes, classes, name)
         targets = encode(labels, classes, "y")
         valid = self._checked_validation(X_val, y_val, shape, classes)
-        new = new or (known is None and self._is_of_other_data(PredictionState(classes, shape)))
+        state = known or self._state_before_training(classes, shape)
+        new = new or (known is None and self._is_of_other_data(state))
         data = {"X": images, "y": targets, "classes": classes}
         if valid is not None:
             data |= {"X_val": valid.images, "y_val": valid.targets}
@@ -210,8 +214,8 @@ class ImageClassifier(CheckpointedNet):
                 indices, held_out = self._split_indices(targets, new=new)
                 train, valid = Subset(train, indices), Subset(train, held_out)
             if known is None:
-                self._prediction = PredictionState.measured(
-                    classes, shape, images, indices, standardize=self.standardize
+                self._prediction = (
+                    state.standardizing(images, indices) if self.standardize else state
                 )
             measure = new or self._training.boundaries.lr_range is None
             boundaries = self._settled_boundaries(train, measure=measure)
@@ -229,6 +233,21 @@ class ImageClassifier(CheckpointedNet):
             self._check_monitors(valid)
             self._run(Split(train, valid))
         return self
+
+    def _goes_on_with(self, known):
+        """Return the form of the images and the classes of a training that goes on."""
+        if sides_of(self.image_size) != known.image_size:
+            raise ValueError(
+                f"image_size={self.image_size!r} takes effect with a new fit; this training goes "
+                f"on with images of {known.image_size[0]} x {known.image_size[1]}."
+            )
+        return known.input_shape, known.classes
+
+    def _state_before_training(self, classes, shape):
+        """Return the state without statistics, or raise where the network takes no such images."""
+        state = PredictionState(classes, shape, image_size=sides_of(self.image_size))
+        check_takes_images(self, state)
+        return state
 
     def _checked_validation(self, X_val, y_val, shape, classes):
         if X_val is None and y_val is None:
@@ -256,6 +275,8 @@ class ImageClassifier(CheckpointedNet):
     def _is_of_other_data(self, prediction):
         """Tell whether a network that was built before any data were seen has to be built anew."""
         built_with = self.get_params_for("module")
+        if "module__image_size" not in self.get_params(deep=False):
+            built_with["image_size"] = self._training.parameters.get("image_size", 32)
         known = inspect.signature(self.module).parameters
         needed = prediction.module_parameters()
         other = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 INFERENCE_BATCH_SIZE = 512
+_OF_SHAPES = (RuntimeError, AssertionError, IndexError)  # in which networks refuse images
 NO_COMPILER = (
     "compile=True needs a C++ compiler and the headers of Python, and torch.compile found no "
     "working ones. Install them (Debian: g++ and python3-dev; macOS: xcode-select --install; "
@@ -31,8 +32,8 @@ class Network:
     Parameters
     ----------
     module : torch.nn.Module
-        Called with images of shape (n, channels, size, size) in the dtype of its weights, returns
-        scores of shape (n, n_classes), or a tuple that begins with them.
+        Called with images of shape (n, channels, height, width) in the dtype of its weights,
+        returns scores of shape (n, n_classes), or a tuple that begins with them.
     state : PredictionState
         Tells how images are prepared, and how many classes there are.
     device : torch.device, str or None
@@ -75,6 +76,10 @@ class Network:
         """Whether the module has been given to torch.compile."""
         return getattr(self.module, "_compiled_call_impl", None) is not None
 
+    def cut(self, n: int, *, shared: bool) -> Iterable[slice]:
+        """Return where a batch of so many images is cut into pieces."""
+        return cut(n, self.device, shared=shared, image_size=self.state.image_size)
+
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """Return images in the dtype of the module for images as they came in."""
         images = images if self.given_device is None else images.to(self.device)
@@ -92,12 +97,12 @@ class Network:
             torch._dynamo.mark_dynamic(images, 0)
         try:
             answer = self.module(images)
-        except RuntimeError as error:
+        except _OF_SHAPES as error:
             if self._has_answered or is_lack_of_compiler(error):
                 raise
             raise ValueError(
-                f"The network cannot take a batch of images of shape {tuple(images.shape)}. torch "
-                f"says: {error}"
+                f"The network cannot take a batch of images of shape {tuple(images.shape)}, of "
+                f"which image_size sets height and width. torch says: {error}"
             ) from error
         self._has_answered = True
         scores = answer[0] if isinstance(answer, tuple) else answer
@@ -114,7 +119,7 @@ class Network:
         if torch.is_grad_enabled() or self.module.training:
             return self.answer(self.prepare(images))
         shared = self.on_cpu and draw_nothing(self.module)
-        pieces = [images[part] for part in cut(len(images), self.device, shared=shared)]
+        pieces = [images[part] for part in self.cut(len(images), shared=shared)]
         compute = self.side_by_side if shared else in_turn
         answer = join_answers(compute(lambda piece: self.answer(self.prepare(piece)), pieces))
         return _for_numpy(answer)

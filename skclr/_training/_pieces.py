@@ -14,6 +14,7 @@ from skclr.lenet import LeNet5, has_hooks
 
 # samples whose activations in LeNet-5 fit in a core's cache; other devices want more at once
 _LARGEST_ON_CPU, _LARGEST_ELSEWHERE = 256, 4096
+_PIXELS_OF_LENET, _FEWEST_AT_ONCE = 32 * 32, 16
 _FEWEST_TO_SHARE = 64  # below, handing a piece to another thread costs more than it saves
 
 _BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
@@ -60,8 +61,16 @@ def draw_nothing(*modules: nn.Module) -> bool:
     )
 
 
-def cut(n: int, device: torch.device, *, shared: bool) -> Iterable[slice]:
-    """Return slices of almost equal length, which depend on the size of the batch alone.
+def fewer_of_larger(n: int, image_size: tuple[int, int]) -> int:
+    """Return how many images take as much memory as `n` of 32 x 32 pixels, at least a few."""
+    pixels = math.prod(image_size)
+    return n if pixels <= _PIXELS_OF_LENET else max(_FEWEST_AT_ONCE, n * _PIXELS_OF_LENET // pixels)
+
+
+def cut(
+    n: int, device: torch.device, *, shared: bool, image_size: tuple[int, int] = (32, 32)
+) -> Iterable[slice]:
+    """Return slices of almost equal length, which depend on the sizes of batch and images alone.
 
     Parameters
     ----------
@@ -71,8 +80,11 @@ def cut(n: int, device: torch.device, *, shared: bool) -> Iterable[slice]:
         Where it is computed.
     shared : bool
         Whether the pieces are computed side by side: then there is an even number of them.
+    image_size : tuple of int, default=(32, 32)
+        Height and width of the images.
     """
     largest = _LARGEST_ON_CPU if device.type == "cpu" else _LARGEST_ELSEWHERE
+    largest = fewer_of_larger(largest, image_size)
     n_pieces = max(1, math.ceil(n / largest))
     if shared and n >= _FEWEST_TO_SHARE:
         n_pieces += n_pieces % 2

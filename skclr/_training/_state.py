@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,26 +29,20 @@ class PredictionState:
         The form of the images.
     pixel_mean, pixel_std : ndarray of shape (channels,) or None
         What standardizes the pixels.
+    image_size : tuple of int
+        Height and width to which images are brought.
     """
 
     classes: np.ndarray
     input_shape: InputShape
     pixel_mean: np.ndarray | None = None
     pixel_std: np.ndarray | None = None
+    image_size: tuple[int, int] = (32, 32)  # pickles of before have none
 
-    @classmethod
-    def measured(
-        cls,
-        classes: np.ndarray,
-        input_shape: InputShape,
-        images: Any,
-        indices: np.ndarray | None,
-        *,
-        standardize: bool,
-    ) -> PredictionState:
+    def standardizing(self, images: Any, indices: np.ndarray | None) -> PredictionState:
         """Return the state with the statistics of these of the images."""
-        mean, std = pixel_statistics(images, indices) if standardize else (None, None)
-        return cls(classes, input_shape, mean, std)
+        mean, std = pixel_statistics(images, indices)
+        return replace(self, pixel_mean=mean, pixel_std=std)
 
     @cached_property
     def labels_are_indices(self) -> bool:
@@ -57,13 +51,17 @@ class PredictionState:
 
     def preparation(self) -> ImagePreparation:
         """Return what makes float images of what comes in."""
-        return ImagePreparation(self.input_shape.image_shape, self.pixel_mean, self.pixel_std)
+        return ImagePreparation(
+            self.input_shape.image_shape, self.pixel_mean, self.pixel_std, self.image_size
+        )
 
-    def module_parameters(self) -> dict[str, int]:
-        """Return the parameters of a module that follow from the data."""
+    def module_parameters(self) -> dict[str, Any]:
+        """Return the parameters of a module that follow from the data and the size of images."""
+        height, width = self.image_size
         return {
             "n_classes": len(self.classes),
             "in_channels": self.input_shape.image_shape[0],
+            "image_size": height if height == width else self.image_size,
         }
 
 

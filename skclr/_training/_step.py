@@ -10,7 +10,7 @@ from torch import nn
 
 from skclr._process import draw_seed
 from skclr._training._network import Network, join_answers, parameter_names
-from skclr._training._pieces import Piece, cut, draw_nothing, is_mean_of_pieces
+from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
 
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -97,7 +97,7 @@ class TrainingStep:
 
     def _pieces(self, images, targets):
         n = len(targets)
-        parts = cut(n, self.network.device, shared=self.shares) if self.cuts else [slice(n)]
+        parts = self.network.cut(n, shared=self.shares) if self.cuts else [slice(n)]
         # every seed is drawn before anything is computed, so that the order does not matter
         return [
             Piece(images[part], targets[part], len(targets[part]) / n, self._generator())

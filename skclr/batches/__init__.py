@@ -1,7 +1,7 @@
 """Whole batches of images: no Python per sample, no copy of the data set.
 
 Images stay in the dtype and the layout in which they came, memory-mapped ones on disk, and become
-float images of 32 x 32 pixels batch by batch.
+float images of one size, 32 x 32 pixels unless another is given, batch by batch.
 """
 
 from skclr.batches._arrays import as_tensor as as_tensor
@@ -24,6 +24,7 @@ from skclr.batches._lazy import opened as opened
 from skclr.batches._objects import is_dataset as is_dataset
 from skclr.batches._preparation import ImagePreparation
 from skclr.batches._preparation import pixel_statistics as pixel_statistics
+from skclr.batches._preparation import sides_of as sides_of
 
 __all__ = ["BatchIterator", "ImageDataset", "ImagePreparation"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from skclr.batches._preparation import ImagePreparation
+from skclr.batches._preparation import ImagePreparation, sides_of
 
 _NOT_FOR_FLOAT32 = (  # what the classifier prepares in float64
     torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64, torch.float64,
@@ -31,12 +31,13 @@ class ExportablePreparation(ImagePreparation):
         self.mean, self.std = preparation.mean, preparation.std
         self._has_channels_last = len(sample_shape) == 3 and sample_shape != self.image_shape
         _, height, width = self.image_shape
-        if max(height, width) > self.size:
+        tall, wide = sides_of(self.size)
+        if height > tall or width > wide:
             rows, columns = self._shrunk_shape(height, width)
             self._rows, self._columns = _resizing(height, rows), _resizing(width, columns).T
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the images as float32 of shape (n, channels, size, size)."""
+        """Return the images as float32 of shape (n, channels, height, width) of `size`."""
         images = images.to(torch.float64 if images.dtype in _NOT_FOR_FLOAT32 else torch.float32)
         if images.ndim == 3:
             images = images.unsqueeze(1)
@@ -49,8 +50,9 @@ class ExportablePreparation(ImagePreparation):
 
     def _padded(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[2:]
-        top, left = (self.size - height) // 2, (self.size - width) // 2
-        frame = (left, self.size - width - left, top, self.size - height - top)
+        tall, wide = sides_of(self.size)
+        top, left = (tall - height) // 2, (wide - width) // 2
+        frame = (left, wide - width - left, top, tall - height - top)
         return F.pad(images.to(self._exact_dtype(images)), frame)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,13 @@ class ImagePreparation:
         Channels, height and width of the images that come in.
     mean, std : array-like of shape (channels,), or None
         What is subtracted and divided by, a value a channel; None leaves the pixels as they are.
-    size : int, default=32
-        Height and width of the images that go out.
+    size : int or tuple of int, default=32
+        Height and width of the images that go out, as one number where they are alike.
+
+    Raises
+    ------
+    ValueError
+        If `size` is neither a positive integer nor a pair of them.
 
     Examples
     --------
@@ -44,8 +50,9 @@ class ImagePreparation:
         image_shape: tuple[int, int, int],
         mean: Any = None,
         std: Any = None,
-        size: int = 32,
+        size: int | tuple[int, int] = 32,
     ):
+        sides_of(size)
         self.image_shape = image_shape
         self.mean = None if mean is None else _per_channel(mean)
         self.std = None if std is None else _per_channel(std)
@@ -53,15 +60,16 @@ class ImagePreparation:
         self._placed: tuple[torch.device, torch.dtype] | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the images as float32 of shape (n, channels, size, size)."""
+        """Return the images as float32 of shape (n, channels, height, width) of `size`."""
         channels, height, width = self.image_shape
+        tall, wide = sides_of(self.size)
         if images.ndim == 2:
             images = F.pad(images, (0, height * width - images.shape[1]))
             images = images.view(-1, channels, height, width)
-        if max(height, width) > self.size:
+        factor = min(tall // height, wide // width)
+        if factor < 1:
             images = self._shrink(images)
-        elif 2 * max(height, width) <= self.size:
-            factor = self.size // max(height, width)
+        elif factor > 1:
             images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         return self._standardize(self._padded(images))
 
@@ -75,7 +83,8 @@ class ImagePreparation:
         return F.interpolate(images, size=shape, mode="bilinear", antialias=True)
 
     def _shrunk_shape(self, height: int, width: int) -> list[int]:
-        scale = self.size / max(height, width)
+        tall, wide = sides_of(self.size)
+        scale = min(tall / height, wide / width)
         return [max(1, round(height * scale)), max(1, round(width * scale))]
 
     def _exact_dtype(self, images: torch.Tensor) -> torch.dtype:
@@ -87,10 +96,11 @@ class ImagePreparation:
         """Return the images in the middle of float ones, in one pass over memory."""
         dtype = self._exact_dtype(images)
         n, channels, height, width = images.shape
-        if height == width == self.size:
+        tall, wide = sides_of(self.size)
+        if (height, width) == (tall, wide):
             return images.to(dtype, copy=True)
-        padded = images.new_zeros((n, channels, self.size, self.size), dtype=dtype)
-        top, left = (self.size - height) // 2, (self.size - width) // 2
+        padded = images.new_zeros((n, channels, tall, wide), dtype=dtype)
+        top, left = (tall - height) // 2, (wide - width) // 2
         padded[:, :, top : top + height, left : left + width] = images
         return padded
 
@@ -103,6 +113,28 @@ class ImagePreparation:
             self._placed = place
         mean, std = self._there
         return images.sub_(mean).div_(std).to(torch.float32)
+
+
+def sides_of(size: Any, name: str = "size") -> tuple[int, int]:
+    """Return height and width, or raise ValueError unless both are positive integers.
+
+    Parameters
+    ----------
+    size : int or tuple of int
+        Both as one number, or a pair of them.
+    name : str, default="size"
+        What to call it in the message.
+    """
+    sides = size if isinstance(size, tuple) else (size, size)
+    if len(sides) != 2 or not all(map(_is_positive_integer, sides)):
+        raise ValueError(
+            f"{name} must be a positive integer, or a tuple of two, height and width, got {size!r}."
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _is_positive_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def _per_channel(values: Any) -> torch.Tensor:

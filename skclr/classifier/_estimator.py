@@ -26,7 +26,14 @@ from torch.utils.data import Dataset
 from skclr._checkpoints import check_optimizer, check_weights
 from skclr._process import one_thread
 from skclr._training import Boundaries, ImageClassifier, parameter_names
-from skclr.batches import BatchIterator, check_labelled_images, encode, form_of_images
+from skclr.batches import (
+    BatchIterator,
+    check_classes,
+    check_labelled_images,
+    encode,
+    form_of_images,
+    sides_of,
+)
 from skclr.classifier._boundaries import AUTO, check_boundaries, measure_range
 from skclr.classifier._onnx import check_target, imported_onnx, to_onnx, write_model
 from skclr.classifier._parameters import (
@@ -34,6 +41,7 @@ from skclr.classifier._parameters import (
     SignatureOfInit,
     check_callback,
     check_device,
+    check_image_size,
     check_names,
 )
 from skclr.classifier._saving import (
@@ -65,9 +73,9 @@ class CLRLeNetClassifier(ImageClassifier):
     Parameters
     ----------
     module : type or torch.nn.Module, default=LeNet5
-        The network, called with images of shape (n, channels, 32, 32) in the dtype of its weights,
-        returns logits of shape (n, n_classes). If its signature has ``in_channels`` or
-        ``n_classes``, they are filled in from the data.
+        The network, called with images of shape (n, channels, 32, 32), or of another `image_size`,
+        in the dtype of its weights, returns logits of shape (n, n_classes). If its signature has
+        ``in_channels``, ``n_classes`` or ``image_size``, they are filled in.
     schedule : str, callable or None, default="exp_range"
         ``"constant"`` (the rate `max_lr`), the cyclical policies ``"triangular"``,
         ``"triangular2"`` and ``"exp_range"``, ``"one_cycle"`` (from `base_lr` up to `max_lr` and
@@ -106,9 +114,13 @@ class CLRLeNetClassifier(ImageClassifier):
         Passes over the training data in one call of `fit` or `partial_fit`.
     augmentation : callable or None, default=None
         Applied to each batch of training, in pieces of at most 256 images: a float tensor of shape
-        (n, channels, 32, 32) in, one of the same shape and dtype out. If it has a parameter
-        ``generator``, it is given a ``torch.Generator`` to draw from, and pieces are augmented side
-        by side. See :class:`skclr.augmentation.RandomShiftFlip`.
+        (n, channels, 32, 32), or of another `image_size`, in, one of the same shape and dtype out.
+        If it has a parameter ``generator``, it is given a ``torch.Generator`` to draw from, and
+        pieces are augmented side by side. See :class:`skclr.augmentation.RandomShiftFlip`.
+    image_size : int or tuple of int, default=32
+        Height and width, in pixels, to which images are brought before augmentation and network
+        see them, as one number where they are alike. LeNet-5 takes 32 alone; for another size give
+        a `module` of your own.
     standardize : bool, default=True
         Whether the mean of the training pixels is subtracted and the result divided by their
         standard deviation, for each channel, so that pixels from 0 to 255 and from 0 to 1 give the
@@ -187,15 +199,17 @@ class CLRLeNetClassifier(ImageClassifier):
     ``max_lr=0.1`` an ``lr`` of 0.01 is a tenth of the schedule's rate.
 
     X may be of shape (n, n_features), (n, h, w), (n, channels, h, w) or (n, h, w, channels), with
-    1 or 3 channels, in any real dtype. Every image becomes 32 x 32: a smaller one is enlarged by
-    the largest whole factor that fits and zero-padded around, a larger one is resized with
-    antialiasing. A row whose length is no square is zero-padded to the next one.
+    1 or 3 channels, in any real dtype. Every image becomes one of `image_size`: a smaller one is
+    enlarged by the largest whole factor that fits and zero-padded around, a larger one is resized
+    with antialiasing, its proportions kept, and zero-padded where they are not those of
+    `image_size`. A row whose length is no square is zero-padded to the next one.
 
-    On the CPU a batch of 64 samples or more is cut into an even number of pieces of at most 256,
-    which as many threads as ``torch.get_num_threads()`` take in turn, each computing with one
-    thread. Where a batch is cut depends on its size alone, and the gradients are added up in order,
-    so the result does not depend on the number of threads. Networks that may draw random numbers
-    (all but those of torch's own layers without dropout) are trained by one thread.
+    On the CPU a batch of 64 samples or more is cut into an even number of pieces of at most 256 (of
+    images larger than 32 x 32, of fewer, in proportion to their pixels, down to 16), which as many
+    threads as ``torch.get_num_threads()`` take in turn, each computing with one thread. Where a
+    batch is cut depends on its size alone, and the gradients are added up in order, so the result
+    does not depend on the number of threads. Networks that may draw random numbers (all but those
+    of torch's own layers without dropout) are trained by one thread.
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
@@ -250,6 +264,7 @@ class CLRLeNetClassifier(ImageClassifier):
         weight_decay: float = 0.0,
         max_epochs: int = 10,
         augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        image_size: int | tuple[int, int] = 32,
         standardize: bool = True,
         validation_fraction: float | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -283,6 +298,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
         self.augmentation = augmentation
+        self.image_size = image_size
         self.standardize = standardize
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -408,6 +424,7 @@ class CLRLeNetClassifier(ImageClassifier):
             check_boundaries(self.base_lr, self.max_lr)
         self._check_rates_of_optimizer()
         check_device(self.device)
+        check_image_size(self.image_size, self.module)
         self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
             check_callback(item)
@@ -484,7 +501,9 @@ class CLRLeNetClassifier(ImageClassifier):
         name = type(self).__name__
         _, labels, shape = check_labelled_images(X, y, None, name)
         _, test_labels, _ = check_labelled_images(X_test, y_test, shape, name)
-        encode(test_labels, np.unique(labels), "y_test")
+        classes = check_classes(labels, None, None, name)
+        encode(test_labels, classes, "y_test")
+        self._state_before_training(classes, shape)
 
     # ---------------------------------------------------------------- the schedule
 
@@ -648,6 +667,14 @@ class CLRLeNetClassifier(ImageClassifier):
                 self.check_is_fitted()
             super().save_params(use_safetensors=use_safetensors, **given)
 
+    def _check_size_of_file(self, file):
+        size = self._fitted("image_size").image_size
+        if sides_of(self.image_size) != size:
+            raise ValueError(
+                f"{file} is of a classifier with image_size={size}, and this one has "
+                f"image_size={self.image_size!r}: set_params(image_size={size}) before loading."
+            )
+
     def _weightless_module(self):
         """Return the network that would be built, without memory for its weights."""
         if isinstance(self.module, nn.Module):
@@ -698,6 +725,7 @@ class CLRLeNetClassifier(ImageClassifier):
             if f_params is not None and use_safetensors:
                 data = f_params.read() if hasattr(f_params, "read") else Path(f_params).read_bytes()
                 self._prediction, self._training, saved = from_safetensors(data, f_params)
+                self._check_size_of_file(f_params)
                 check_weights(saved, self._weightless_module())
                 self.initialize()
                 f_params = io.BytesIO(data)

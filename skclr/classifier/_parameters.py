@@ -13,7 +13,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback, InputShapeSetter
 
+from skclr.batches import sides_of
 from skclr.classifier._schedule import SCHEDULES
+from skclr.lenet import LeNet5
 
 _INSTEAD = {  # of parameters of skorch's
     "lr": " Set max_lr, and schedule='constant' or None.",
@@ -37,6 +39,7 @@ CONSTRAINTS: dict[str, list] = {
     "weight_decay": [Interval(Real, 0, np.inf, closed="left")],
     "max_epochs": [_FROM_ONE],
     "augmentation": [callable, None],
+    "image_size": [_FROM_ONE, tuple],
     "standardize": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
     "random_state": ["random_state"],
@@ -97,6 +100,15 @@ def check_names(
         prefix, _, rest = name.partition("__")
         if not rest or prefix not in known:
             raise error(f"{estimator} has no parameter {name!r}.{_INSTEAD.get(name, '')}")
+
+
+def check_image_size(size: Any, module: Any) -> None:
+    """Raise ValueError unless this is a size of images, and that of LeNet-5 where it is used."""
+    if sides_of(size, "image_size") != (32, 32) and LeNet5 in (module, type(module)):
+        raise ValueError(
+            f"image_size={size!r}, but LeNet5 takes images of 32 x 32 pixels alone: give a module "
+            "of your own with it."
+        )
 
 
 def check_device(device: torch.device | str | None) -> None:

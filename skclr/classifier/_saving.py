@@ -35,6 +35,7 @@ def _described(prediction: PredictionState, training: TrainingState) -> dict[str
         "classes": (classes.astype(str) if classes.dtype.kind in "mMS" else classes).tolist(),
         "classes_dtype": classes.dtype.str,
         "image_shape": list(prediction.input_shape.image_shape),
+        "image_size": list(prediction.image_size),
         "n_features_in": prediction.input_shape.n_features,
         "feature_names_in": [] if names is None else names.tolist(),
         "sample_shape": None if sample_shape is None else list(sample_shape),
@@ -107,7 +108,7 @@ def _checked(described):
     )
     boundaries = Boundaries(*(_rate(described[name]) for name in ("base_lr", "max_lr")))
     return (
-        PredictionState(_classes(described), shape, mean, std),
+        PredictionState(_classes(described), shape, mean, std, _size(described)),
         TrainingState(boundaries=boundaries, split_seed=seed),
     )
 
@@ -128,6 +129,13 @@ def _form(described, n_features, image_shape):
 
 def _is_count(value):
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40
+
+
+def _size(described):
+    size = described.get("image_size", [32, 32])  # files of before have none
+    if not (isinstance(size, list) and len(size) == 2 and all(map(_is_count, size))):
+        raise ValueError(f"image_size={size!r}")
+    return tuple(size)
 
 
 def _classes(described):
@@ -168,7 +176,7 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Version 0.1 kept what was fitted in many attributes, which stand in two values today.
     """
-    old = {"cycle_factor": 1.0, "warmup": 0.0} | dict(state)
+    old = {"cycle_factor": 1.0, "warmup": 0.0, "image_size": 32} | dict(state)
     if not old.keys() & {"classes_inferred_", "_generators", "_used"}:
         return old
     optimizer = old.get("optimizer_")

@@ -125,7 +125,7 @@ def compare_schedules(
     n_epochs = sum(candidates[name].max_epochs for name, _ in todo)
     with progress(n_epochs, show=bool(verbose) and bool(todo)) as bar, flushable_streams():
         outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            joblib.delayed(run_trial)(name, candidates[name], seed, bar.ticker(), data)
+            joblib.delayed(run_trial)(name, clone(candidates[name]), seed, bar.ticker(), data)
             for name, seed in todo
         )
         for row, epochs in outcomes:

@@ -76,6 +76,26 @@ def test_large_images_are_resized_with_antialiasing_in_proportion(shape, channel
     assert_allclose(middle[0, 0], np.asarray(by_pillow), atol=0.01)
 
 
+@pytest.mark.parametrize("size", [1, 2, 31, 48, 224, (20, 60), (60, 20), (7, 100)])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 5), (28, 28), (48, 48), (100, 37), (37, 100)])
+def test_images_of_any_size_fill_as_much_of_any_other_as_their_proportions_let_them(size, shape):
+    images = _random((1, *shape), np.float32)
+    prepared = ImagePreparation((1, *shape), size=size)(images)
+    tall, wide = size if isinstance(size, tuple) else (size, size)
+    assert prepared.shape == (3, 1, tall, wide)
+
+    ratio = min(tall / shape[0], wide / shape[1])
+    if ratio >= 1:
+        middle = torch.from_numpy(np.kron(images, np.ones((int(ratio), int(ratio)), np.float32)))
+    else:
+        sides = [max(1, round(side * ratio)) for side in shape]
+        middle = resize(images, sides, antialias=True)
+    height, width = middle.shape[2:]
+    top, left = (tall - height) // 2, (wide - width) // 2
+    around = [left, top, wide - width - left, tall - height - top]
+    assert_allclose(prepared, pad(middle, around), atol=1e-3)
+
+
 def test_a_large_image_is_not_merely_sampled():
     stripes = torch.zeros(1, 1, 64, 64)
     stripes[..., ::2] = 255

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Checkpoint
 
 ENTRIES = [
-    "classes", "classes_dtype", "image_shape", "n_features_in", "feature_names_in", "base_lr",
-    "max_lr", "split_seed", "pixel_mean", "pixel_std", "sample_shape", "dtype",
+    "classes", "classes_dtype", "image_shape", "image_size", "n_features_in", "feature_names_in",
+    "base_lr", "max_lr", "split_seed", "pixel_mean", "pixel_std", "sample_shape", "dtype",
 ]  # fmt: skip
 NONSENSE = [
     [], {}, "x", -1, 0, 1e400, float("nan"), [1, 2], [[1]], {"a": 1}, True, 10**30, "<)8", [None],

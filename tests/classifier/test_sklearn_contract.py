@@ -73,6 +73,7 @@ WRONG_VALUES = {
     "weight_decay": [-0.1, math.inf, math.nan, "0", None],
     "max_epochs": [0, -1, 1.5, "1", None],
     "augmentation": ["flip", 1],
+    "image_size": [0, -1, 1.5, "32", None, [32, 32]],
     "standardize": [None, "yes", 2],
     "validation_fraction": [0, 1, -0.1, math.nan, "0.2", 5],
     "random_state": ["0", -1, 0.5, np.random.default_rng(0)],

@@ -50,6 +50,14 @@ def test_pieces_that_are_shared_come_in_pairs_unless_they_would_be_tiny():
     assert len(cut(4096, torch.device("cuda"), shared=False)) == 1
 
 
+def test_pieces_of_large_images_hold_no_more_pixels_down_to_a_few_images():
+    assert sizes(256, shared=False, image_size=(64, 64)) == [64] * 4
+    assert sizes(256, shared=False, image_size=(32, 64)) == [128] * 2
+    assert sizes(64, shared=True, image_size=(512, 512)) == [16] * 4
+    assert sizes(256, shared=False, image_size=(8, 8)) == [256]
+    assert len(cut(512, torch.device("cuda"), shared=False, image_size=(128, 128))) == 2
+
+
 # ---------------------------------------------------------------- threads
 
 
