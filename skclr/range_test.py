@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import skorch
 from numpy.typing import ArrayLike
+from torch.utils.data import Dataset
 
 from skclr._sweeps import (
     StopNotFinite,
@@ -135,8 +136,8 @@ class LRRangeResult:
 
 def lr_range_test(
     estimator: skorch.NeuralNetClassifier,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None = None,
     *,
     min_lr: float = 1e-7,
     max_lr: float = 10.0,
@@ -154,9 +155,9 @@ def lr_range_test(
     estimator : CLRLeNetClassifier or any skorch classifier
         It is cloned and not changed. Its own schedule, validation and callbacks are left out of
         the sweep, but for those that clip gradients or freeze parameters.
-    X, y : array-like
-        Training data, as `estimator` takes them. A set smaller than the sweep is gone round, in
-        whole batches where there is one.
+    X, y : array-like, or torch Dataset and None
+        Training data, as `estimator` takes them; a data set brings its labels. A set smaller than
+        the sweep is gone round, in whole batches where there is one.
     min_lr, max_lr : float, default=1e-7 and 10.0
         Where the sweep begins and ends.
     n_iter : int or None, default=None
@@ -237,8 +238,8 @@ def read_range(sweeps: Sweeps, stacklevel: int = 2) -> LRRangeResult:
 
 def lr_candidates_test(
     estimator: skorch.NeuralNetClassifier,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None = None,
     *,
     lrs: ArrayLike | None = None,
     epochs: int = 5,
@@ -253,8 +254,8 @@ def lr_candidates_test(
     estimator : CLRLeNetClassifier or any skorch classifier
         It is cloned and not changed. Its own schedule, validation and callbacks are left out, but
         for those that clip gradients or freeze parameters.
-    X, y : array-like
-        Training data, as `estimator` takes them.
+    X, y : array-like, or torch Dataset and None
+        Training data, as `estimator` takes them; a data set brings its labels.
     lrs : array-like of float or None, default=None
         The rates; None: ``np.logspace(-9, 1, 10)``.
     epochs : int, default=5

@@ -12,21 +12,22 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from torch.utils.data import Dataset
 
 from skclr._checkpoints import is_folder
 from skclr._history import train_rows
 from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._sweep import draw_seeds
-from skclr._training import check_net, fit_clone
+from skclr._training import check_net, fit_clone, labels_for
 from skclr.callbacks import LRSchedule, SweepEnded, constant_lr
 from skclr.exceptions import DivergenceError
 
 
 def measure_candidates(
     estimator: skorch.NeuralNet,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None,
     *,
     lrs: ArrayLike | None = None,
     epochs: int = 5,
@@ -44,6 +45,7 @@ def measure_candidates(
         raise ValueError(f"lrs must be two or more finite numbers above 0, got {lrs.tolist()}.")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
+    y = labels_for(estimator, X, y)
     (seed,) = draw_seeds(random_state, 1)
     unfitted = clone(estimator)  # no weights travel to the processes
     with progress(epochs * len(lrs), show=bool(verbose)) as bar, flushable_streams():
@@ -61,8 +63,8 @@ def _train_at(
     lr: float,
     ticker: Ticker,
     epochs: int,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None,
     seed: int,
 ) -> float:
     """Return the mean training loss of the last epoch, NaN where training diverged."""

@@ -14,11 +14,12 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from torch.utils.data import Dataset
 
 from skclr._process import flushable_streams
 from skclr._progress import Ticker, progress
 from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
-from skclr._training import check_net, fit_clone, parameter_names
+from skclr._training import check_net, fit_clone, labels_for, parameter_names
 from skclr.callbacks import IteratorStandIn, LRRangeTest
 
 _RATES_PER_DECADE = 23  # five sweeps over the default range stay below 938, one epoch's updates
@@ -51,8 +52,8 @@ class Sweeps:
 
 def measure_sweeps(
     estimator: skorch.NeuralNet,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None,
     *,
     min_lr: float = 1e-7,
     max_lr: float = 10.0,
@@ -81,6 +82,7 @@ def measure_sweeps(
     if n_iter < FEWEST_RATES:
         raise ValueError(f"n_iter must be None or at least {FEWEST_RATES}, got {n_iter!r}.")
     sweep.set_params(n_iter=n_iter)
+    y = labels_for(estimator, X, y)
     with progress(n_repeats, "sweeps", show=bool(verbose)) as bar, flushable_streams():
         ticker = bar.ticker(per_epoch=0, per_training=1)
         seeds = draw_seeds(random_state, n_repeats)
@@ -116,8 +118,8 @@ def _sweep_once(
     sweep: LRRangeTest,
     n_iter: int,
     ticker: Ticker,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None,
     seed: int,
 ) -> tuple[list[float], list[float]]:
     """Return the losses and the smoothed losses of one sweep."""

@@ -1,6 +1,11 @@
 """One training: its state, its step, the network that answers, and the net that runs them."""
 
-from skclr._training._clones import check_net, fit_clone, fit_passing_on_interrupts
+from skclr._training._clones import (
+    check_net,
+    fit_clone,
+    fit_passing_on_interrupts,
+    labels_for,
+)
 from skclr._training._epoch_log import EpochLog
 from skclr._training._net import ImageClassifier
 from skclr._training._network import Network, parameter_names
@@ -17,6 +22,7 @@ __all__ = [
     "check_net",
     "fit_clone",
     "fit_passing_on_interrupts",
+    "labels_for",
     "parameter_names",
 ]
 

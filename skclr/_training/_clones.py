@@ -15,6 +15,8 @@ from skclr._process import (
     watched_interrupts,
 )
 from skclr._progress import Ticker
+from skclr._training._net import ImageClassifier
+from skclr.batches import labels_beside
 
 # these change what an update does, or only watch
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
@@ -26,6 +28,11 @@ def check_net(estimator: Any) -> None:
         raise TypeError(
             f"estimator must be a CLRLeNetClassifier or a skorch net, got {estimator!r}."
         )
+
+
+def labels_for(estimator: skorch.NeuralNet, X: Any, y: Any) -> Any:
+    """Return the labels for trainings of a net; a plain skorch net finds those of a data set."""
+    return labels_beside(X, y) if isinstance(estimator, ImageClassifier) else y
 
 
 def fit_clone(

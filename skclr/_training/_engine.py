@@ -26,7 +26,14 @@ from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, para
 from skclr._training._pieces import fewer_of_larger
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
-from skclr.batches import ImageDataset, as_tensor, check_images, encode, is_encoded
+from skclr.batches import (
+    ImageDataset,
+    as_tensor,
+    check_images,
+    encode,
+    given_labels,
+    is_encoded,
+)
 from skclr.callbacks import BatchAccuracy
 from skclr.exceptions import DivergenceError
 
@@ -320,7 +327,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         if is_encoded(X):
             return X
         self.check_is_fitted()
-        targets = None if y is None else encode(np.asarray(y), self.classes_, "y")
+        given = None if y is None else np.asarray(given_labels(y))
+        targets = None if given is None else encode(given, self.classes_, "y")
         expected = self._fitted("images").input_shape
         return ImageDataset(check_images(X, expected, type(self).__name__), targets, self.classes_)
 

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset, Subset
 
 from skclr._history import batch_frame, epoch_frame
 from skclr._process import draw_seed, one_thread
-from skclr._training._checkpointed import CheckpointedNet, Split
+from skclr._training._checkpointed import Split
 from skclr._training._probe import check_takes_images
+from skclr._training._scoring import ScoredNet
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 from skclr.batches import (
     ImageDataset,
@@ -29,7 +30,7 @@ from skclr.batches import (
 )
 
 
-class ImageClassifier(CheckpointedNet):
+class ImageClassifier(ScoredNet):
     """Trains a network on images, and keeps what that needs in two values.
 
     What a prediction needs besides the network is a `PredictionState`, what a training goes on
@@ -298,8 +299,8 @@ class ImageClassifier(CheckpointedNet):
         Parameters
         ----------
         X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels)
-            Images of the shape seen by `fit`.
+                (n, h, w, channels), or torch Dataset
+            Images of the shape seen by `fit`; the labels of a data set play no part.
 
         Returns
         -------
@@ -327,8 +328,8 @@ class ImageClassifier(CheckpointedNet):
         Parameters
         ----------
         X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels)
-            Images of the shape seen by `fit`.
+                (n, h, w, channels), or torch Dataset
+            Images of the shape seen by `fit`; the labels of a data set play no part.
 
         Returns
         -------

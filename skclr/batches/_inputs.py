@@ -14,14 +14,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 from torch.utils.data import Subset
 
-from skclr.batches._arrays import channels_first, from_torch
+from skclr.batches._arrays import channels_first
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._labels import given_labels
 from skclr.batches._lazy import is_lazy, opened
 from skclr.batches._objects import images_of_objects, is_dataset
 from skclr.exceptions import PixelScaleWarning
 
 _LOOKED_AT = 32  # images
 _FAR = 30.0
+_UNLABELLED = "y is None, and the samples of the data set have no labels."
 
 
 class InputShape(NamedTuple):
@@ -100,11 +102,11 @@ def check_labelled_images(
         y = own_labels if y is None else y
     else:
         X = images_of_objects(X)
-    y = from_torch(y)
+    y = given_labels(y)
     feature_names = None
     if is_lazy(X):
         if y is None:
-            raise ValueError("y is None, and the samples of the data set have no labels.")
+            raise ValueError(_UNLABELLED)
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
     elif expected is None or _n_dimensions(X) == 2:
@@ -121,6 +123,28 @@ def check_labelled_images(
     check_classification_targets(y)
     images, seen = _as_images(X, expected, name)
     return images, y, seen._replace(feature_names=feature_names)
+
+
+def labels_beside(X: Any, y: Any, name: str = "y") -> Any:
+    """Return the labels that were given or, where none were, those of the data set.
+
+    Parameters
+    ----------
+    X, y : array-like, or a Dataset and None
+        What was given.
+    name : str, default="y"
+        What the labels are called, for messages.
+    """
+    if y is not None:
+        return given_labels(y)
+    if not is_dataset(X):
+        raise ValueError(
+            f"{name} is None, and the images are no data set that has labels: give them as {name}."
+        )
+    _, labels = opened(X)
+    if labels is None:
+        raise ValueError(_UNLABELLED.replace("y", name, 1))
+    return labels
 
 
 def check_classes(

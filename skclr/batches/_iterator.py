@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from skclr.batches._arrays import as_tensor
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._labels import gives_as
 
 
 class BatchIterator:
@@ -72,7 +73,7 @@ class BatchIterator:
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
         source: Any = dataset
         indices = None
-        while isinstance(source, Subset):
+        while gives_as(source, Subset):
             own = np.asarray(source.indices)
             indices = own if indices is None else own[indices]
             source = source.dataset

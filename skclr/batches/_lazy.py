@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import skorch.dataset
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from skclr.batches._arrays import as_array, channels_first
-from skclr.batches._dataset import ImageDataset
-from skclr.batches._objects import image_key, label_key, pixels_of
+from skclr.batches._labels import indices_of, is_in_memory, is_part, labels_in, part_of
+from skclr.batches._objects import image_key, pixels_of
+
+_ONE_SIZE = (
+    " Give the data set a transform that makes them one size, such as "
+    "torchvision.transforms.v2.Resize((64, 64)), and one number of channels."
+)
 
 
 def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | None]:
@@ -22,7 +26,8 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
     dataset : Dataset or sequence of samples
         Of the map style, with a sample ``(image, label)`` or ``image``, or a dict of which one
         value is an image: torchvision's, Hugging Face's, a ``TensorDataset``, skorch's, a
-        :class:`ImageDataset`, or a ``Subset`` of one of these.
+        :class:`ImageDataset`, or a ``Subset``, ``ConcatDataset`` or skorch ``SliceDataset`` of
+        these.
     labelled : bool, default=True
         Whether labels are wanted, for which every sample may have to be made.
 
@@ -31,8 +36,9 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
     images : array-like of shape (n_samples, ...)
         The array that the data set holds, or one that reads samples when they are asked for.
     labels : ndarray of shape (n_samples,) or None
-        Of ``dataset.targets`` where it has them, else read from the samples; None where a sample
-        is an image alone.
+        Of ``dataset.targets`` or of a column where these are the labels of the samples, as a
+        sample of each of a few classes tells; else read from all samples. None where a sample is
+        an image alone.
 
     Raises
     ------
@@ -44,45 +50,17 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
         raise TypeError(
             f"A data set must have a length and take an index; {type(dataset).__name__} does not."
         )
-    if isinstance(dataset, Subset):
-        whole, whole_labels = opened(dataset.dataset, labelled=labelled)
-        indices = np.asarray(dataset.indices)
-        rows = _Rows(whole if is_lazy(whole) else channels_first(whole), indices)
-        return rows, None if whole_labels is None else whole_labels[indices]
-    images: Any
-    labels: Any
-    if isinstance(dataset, (ImageDataset, skorch.dataset.Dataset)):
-        images, labels = dataset.X, dataset.y
-    elif isinstance(dataset, TensorDataset):
-        images, labels = (*dataset.tensors, None)[:2]
-    else:
-        return _Samples(dataset), _labels(dataset) if labelled else None
-    images = images if is_lazy(images) else as_array(images)
-    return images, None if labels is None else as_array(labels)
+    return _images_in(dataset), labels_in(dataset) if labelled else None
 
 
-def _labels(dataset: Any) -> np.ndarray | None:
-    targets = getattr(dataset, "targets", None)
-    known = targets is not None and len(targets) == len(dataset)
-    if known and getattr(dataset, "target_transform", None) is None:
-        return as_array(targets)
-    first = dataset[0]
-    if isinstance(first, Mapping):
-        place = label_key(first)
-    else:
-        place = 1 if isinstance(first, (tuple, list)) else None
-    if place is None:
-        return None
-    return np.array([_part(dataset[index], place, index) for index in range(len(dataset))])
-
-
-def _part(sample: Any, place: Any, index: int) -> Any:
-    try:
-        return sample[place]
-    except (KeyError, IndexError, TypeError):
-        raise ValueError(
-            f"Sample {index} of the data set has no {place!r}, as the first has."
-        ) from None
+def _images_in(dataset: Any) -> Any:
+    if is_part(dataset):
+        whole = _images_in(dataset.dataset)
+        return _Rows(whole if is_lazy(whole) else channels_first(whole), indices_of(dataset))
+    if is_in_memory(dataset):
+        images = dataset.tensors[0] if isinstance(dataset, TensorDataset) else dataset.X
+        return images if is_lazy(images) else as_array(images)
+    return _Samples(dataset)
 
 
 def is_lazy(images: Any) -> bool:
@@ -150,16 +128,19 @@ class _Samples(_LazyImages):
     def _image(self, index: int) -> np.ndarray:
         sample = self._dataset[index]
         if isinstance(sample, (tuple, list, Mapping)) and self._place is not None:
-            sample = _part(sample, self._place, index)
+            sample = part_of(sample, self._place, index)
         return pixels_of(sample, f"The image of sample {index}")
 
     def _read(self, index: Any) -> np.ndarray:
         try:
             images = self._channels_first(index)
         except ValueError as error:
-            raise ValueError(f"The images of the data set do not go together: {error}") from error
+            raise ValueError(
+                f"The images of the data set do not go together: {error}{_ONE_SIZE}"
+            ) from error
         if images.shape[1:] != self.shape[1:]:
             raise ValueError(
                 f"The images of the data set have shapes {self.shape[1:]} and {images.shape[1:]}."
+                f"{_ONE_SIZE}"
             )
         return images

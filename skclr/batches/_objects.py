@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,12 +19,12 @@ _TO_READ = "read them first, for instance with PIL.Image.open, and pass a list o
 
 
 def is_dataset(X: Any) -> bool:
-    """Tell whether this gives samples by index: a data set of torch's or of another library's.
+    """Tell whether this gives samples by index: a data set of torch's, skorch's or another's.
 
     Those of other libraries, and lists, are told by their first sample, a dict or a pair of an
     image and a label.
     """
-    if isinstance(X, Dataset):
+    if isinstance(X, (Dataset, SliceDataset)):
         return True
     if isinstance(X, (str, bytes, Mapping, type)) or hasattr(X, "__array__") or hasattr(X, "dtype"):
         return False

@@ -14,23 +14,22 @@ import skorch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
-from skorch.dataset import get_len
+from torch.utils.data import Dataset
 
 from skclr._process import flushable_streams
 from skclr._progress import progress
+from skclr.comparison._data import ComparedData
 from skclr.comparison._result import ScheduleComparison
 from skclr.comparison._store import RunStore
 from skclr.comparison._trial import run_trial
 
-_Data = tuple[Any, Any, Any, Any]  # training and test data, each with its labels
-
 
 def compare_schedules(
     candidates: Mapping[str, skorch.NeuralNet],
-    X: ArrayLike,
-    y: ArrayLike,
-    X_test: ArrayLike,
-    y_test: ArrayLike,
+    X: ArrayLike | Dataset,
+    y: ArrayLike | None = None,
+    X_test: ArrayLike | Dataset | None = None,
+    y_test: ArrayLike | None = None,
     *,
     seeds: int | Sequence[int] = 5,
     n_jobs: int | None = None,
@@ -50,10 +49,11 @@ def compare_schedules(
         the ``random_state`` of a candidate that has one, so a :class:`~skclr.CLRLeNetClassifier` is
         trained as its ``fit`` would train it; for any other net the global generators are seeded,
         and put back afterwards.
-    X, y : array-like
-        Training data, as the candidates take them.
-    X_test, y_test : array-like
-        Test data, judged after each epoch; training does not see them.
+    X, y : array-like, or torch Dataset and None
+        Training data, as the candidates take them; a data set brings its labels.
+    X_test, y_test : array-like, or torch Dataset and None
+        Test data, judged after each epoch; training does not see them. They have no default:
+        ``compare_schedules(candidates, train, X_test=test)`` compares on two data sets.
     seeds : int or sequence of int, default=5
         How many seeds, 0, 1, ..., or which ones.
     n_jobs : int or None, default=None
@@ -62,7 +62,8 @@ def compare_schedules(
         A CSV file to which runs are written as they come, with a row a run; their epochs stand
         beside it, in a file whose name ends in ``-epochs``. Where it already holds runs of this
         comparison, only those that are missing are trained, so an interrupted comparison goes on
-        where it was, and more seeds or candidates can be added to a finished one. Failed runs are
+        where it was, and more seeds or candidates can be added to a finished one. Data sets are
+        known again by 64 of their samples and by their labels. Failed runs are
         kept; to repeat one, delete its row. Several processes may write to one store: each takes
         its turn with a lock, for which an empty hidden file, ``.runs.csv.lock`` for ``runs.csv``,
         stays beside the store.
@@ -116,8 +117,7 @@ def compare_schedules(
     doubling        2         0     28.0   1500.0
     """
     seeds = _checked_seeds(seeds)
-    data = (X, y, X_test, y_test)
-    _check_candidates(candidates, data)
+    data = _checked_data(candidates, ComparedData(X, y, X_test, y_test))
     plan = [(name, seed) for seed in seeds for name in candidates]
     table = RunStore(store)
     table.open(candidates, plan, data)
@@ -151,21 +151,16 @@ def _checked_seeds(seeds: int | Sequence[int]) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
-def _check_candidates(candidates: Mapping[str, Any], data: _Data) -> None:
+def _checked_data(candidates: Mapping[str, Any], data: ComparedData) -> ComparedData:
+    """Return the data with labels, or raise unless every candidate can be trained on them."""
     if not isinstance(candidates, Mapping) or not candidates:
         raise ValueError(
             f"candidates must be a dict of names and classifiers, at least one, got {candidates!r}."
         )
-    X, y, X_test, y_test = data
-    for images, labels, name in ((X, y, "X"), (X_test, y_test, "X_test")):
-        if labels is None:
-            raise ValueError(
-                f"{name} has no labels: those of a comparison stand beside the images."
-            )
-        if get_len(images) != len(labels):
-            raise ValueError(
-                f"{name} has {get_len(images)} samples, and {len(labels)} labels belong to it."
-            )
+    data.check()
+    if any(map(_can_tell, candidates.values())):
+        data = data.with_labels()
+        data.check()
     for name, candidate in candidates.items():
         if not isinstance(name, str):
             raise TypeError(f"Candidates must have strings for names, got {name!r}.")
@@ -176,11 +171,17 @@ def _check_candidates(candidates: Mapping[str, Any], data: _Data) -> None:
                 f"Candidate {name!r} must be a CLRLeNetClassifier or a skorch classifier, "
                 f"got {candidate!r}."
             )
-        if hasattr(candidate, "check_trainable_on"):
+        if _can_tell(candidate):
             _check_trainable(name, candidate, data)
+    return data
 
 
-def _check_trainable(name: str, candidate: Any, data: _Data) -> None:
+def _can_tell(candidate: Any) -> bool:
+    """Tell whether a candidate says by itself what it cannot be trained on."""
+    return hasattr(candidate, "check_trainable_on")
+
+
+def _check_trainable(name: str, candidate: Any, data: ComparedData) -> None:
     """Raise what a candidate that can tell has against its parameters or the data."""
     probe = clone(candidate)
     try:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from skclr._checkpoints import write_whole
 from skclr._fingerprint import data_digest, fingerprint
+from skclr.comparison._data import looked_at
 from skclr.comparison._tables import EPOCH_COLUMNS, RUN_COLUMNS, typed_frame
 
 LOCK_TIMEOUT = 60.0  # seconds; a write takes a fraction of one
@@ -49,7 +50,7 @@ class RunStore:
         self.plan = list(plan)
         if self.path is None:
             return
-        digest = data_digest(data)
+        digest = data_digest(map(looked_at, data))
         self.marks = {
             name: {"parameters": fingerprint(candidate), "data": digest}
             for name, candidate in candidates.items()
