@@ -6,6 +6,7 @@ LESSONS = [
     "plot_first_classifier",
     "plot_mistakes",
     "plot_pipelines",
+    "plot_residual_network",
     "plot_range_test",
     "plot_candidates",
     "plot_schedules",
