@@ -126,9 +126,9 @@ for size in (16, 32, 64):
 # -----------
 # Above, rings from large to small, and what the network on 64 x 64 pixels says of
 # them. Below, how many of each kind are read rightly. A gap is a fifth of a ring's
-# diameter: brought to 16 x 16, even that of a large ring is little more than a pixel
-# wide, and the network can but guess. With each doubling of the size, rings of half
-# the diameter become legible.
+# diameter: brought to 16 x 16, that of the largest ring is two pixels wide, of
+# which the first layer makes one, and the network can but guess. With each doubling
+# of the size, rings of half the diameter become legible.
 
 fig = plt.figure(figsize=(8.6, 6.2), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.6])
