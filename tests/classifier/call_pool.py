@@ -198,6 +198,7 @@ VALUES: dict[str, tuple[list, list]] = {
         [None, unchanged, RandomShiftFlip(shift=0.1, flip=True)],
         [cropped, refusing, "flip"],
     ),
+    "image_size": ([32], [40, (32, 40), 0, (32,), "wide"]),
     "standardize": ([True, False], ["no"]),
     "validation_fraction": ([None], [0.2, 0.5, 0.01, 0.99, 2.0, "half"]),
     "random_state": ([0, 1], ["seed", -1]),
