@@ -76,6 +76,27 @@ def test_images_come_in_as_they_came_to_fit(fashion, tmp_path, form):
     assert_agrees(session, clf, X[:1])
 
 
+class Averaged(nn.Module):
+    """A linear classifier that takes images of any size."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__()
+        self.pool = nn.AvgPool2d(4)
+        self.linear = nn.Linear(in_channels, n_classes)
+
+    def forward(self, images):
+        return self.linear((self.pool(images) ** 2).mean((2, 3)))
+
+
+@pytest.mark.parametrize("size", [16, 48, (20, 60), (64, 24)])
+@pytest.mark.parametrize("form", ["rows", "of 7x7", "of 84x56", "colour, channels last"])
+def test_images_are_brought_to_the_size_of_the_network(fashion, tmp_path, form, size):
+    X, y = fashion
+    X = FORMS[form](X[:60])
+    clf = quick(module=Averaged, image_size=size, max_lr=0.1).fit(X, y[:60])
+    assert_agrees(session_of(clf, tmp_path), clf, X)
+
+
 @pytest.mark.parametrize(
     ("dtype", "standardize"),
     [
