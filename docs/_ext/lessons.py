@@ -7,6 +7,7 @@ LESSONS = [
     "plot_mistakes",
     "plot_pipelines",
     "plot_residual_network",
+    "plot_deploying",
     "plot_range_test",
     "plot_candidates",
     "plot_schedules",
