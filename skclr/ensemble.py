@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from skclr._process import process_lock
 from skclr._training import check_net
+from skclr.batches import labels_beside
 from skclr.callbacks import CycleEnds, Cycles, Weights, cycles_of, iterations_ahead, schedules_of
 from skclr.exceptions import PixelScaleWarning
 
@@ -243,6 +244,38 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         """
         indices = self.predict_proba(X).argmax(axis=1)
         return self.classes_[indices]
+
+    def score(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Return the accuracy, the part of the samples whose label is predicted.
+
+        Parameters
+        ----------
+        X : array-like or torch Dataset
+            Samples, as `predict_proba` of the estimator takes them.
+        y : array-like of shape (n,), default=None
+            Labels; None where the data set has them.
+        sample_weight : array-like of shape (n,), default=None
+            What each sample counts.
+
+        Returns
+        -------
+        accuracy : float
+            From 0 to 1.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If the samples are not valid, or there are no labels.
+        """
+        check_is_fitted(self)
+        return super().score(X, labels_beside(X, y), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import Grayscale
 
 from skclr import (
     ScheduleComparison,
+    SnapshotEnsemble,
     compare_schedules,
     load_fashion_mnist_sample,
     lr_candidates_test,
@@ -185,6 +186,19 @@ def test_labels_of_a_slice_may_stand_alone_or_be_left_out(folder, arrays):
 def test_a_pipeline_is_scored_on_a_data_set(folder):
     pipeline = make_pipeline(quick()).fit(folder)
     assert pipeline.score(folder) == quick().fit(folder).score(folder)
+
+
+def test_an_ensemble_is_scored_on_a_data_set(folder, arrays):
+    X, y = arrays
+    clf = quick(schedule="cosine_restarts", base_lr=1e-4, step_size=1, max_epochs=2)
+    ensemble = SnapshotEnsemble(clf).fit(folder)
+    assert (
+        ensemble.score(folder)
+        == ensemble.score(X, y)
+        == SnapshotEnsemble(clf).fit(X, y).score(X, y)
+    )
+    with pytest.raises(ValueError, match="y is None"):
+        ensemble.score(X)
 
 
 # ---------------------------------------------------------------- refusals
