@@ -145,7 +145,9 @@ def report(runs):
                 line = f"{measure_name:>10} {method:10} {table[method].mean():.4f}"
                 if method != "last":
                     mean, half = interval(table[method] - table["last"])
-                    line += f"   {mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})"
+                    line += f"   {mean:+.4f}"
+                    if not math.isnan(half):  # of a single seed
+                        line += f" ({mean - half:+.4f} to {mean + half:+.4f})"
                 print(line)
 
 
