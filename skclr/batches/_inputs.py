@@ -21,7 +21,7 @@ from skclr.batches._lazy import is_lazy, opened
 from skclr.batches._objects import images_of_objects, is_dataset
 from skclr.exceptions import PixelScaleWarning
 
-_LOOKED_AT = 32  # images
+_LOOKED_AT, _VALUES_LOOKED_AT = 32, 2**20  # images, and pixels of all their channels
 _FAR = 30.0
 _UNLABELLED = "y is None, and the samples of the data set have no labels."
 
@@ -204,7 +204,8 @@ def warn_of_other_pixels(images: Any, mean: np.ndarray, std: np.ndarray) -> None
     PixelScaleWarning
         If their spread, or their distance from the mean, is another by a factor of 30 or more.
     """
-    some = np.asarray(images[:_LOOKED_AT], dtype=np.float64)
+    fewer = max(1, _VALUES_LOOKED_AT // math.prod(images.shape[1:]))
+    some = np.asarray(images[: min(_LOOKED_AT, fewer)], dtype=np.float64)
     some = some.reshape(len(some), len(mean), -1)
     spread, distance = some.std(axis=(0, 2)) / std, np.abs(some.mean(axis=(0, 2)) - mean) / std
     flat = spread == 0  # a single black image tells nothing

@@ -1,5 +1,7 @@
 """Data sets wherever arrays go, with the labels that they bring."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +148,33 @@ def test_plain_nets_and_classifiers_are_compared_on_one_data_set():
         )
         assert_array_equal(runs["test_accuracy"], expected.runs["test_accuracy"])
     lr_range_test(plain, data, **SWEEP)
+
+
+def test_large_images_are_in_memory_a_few_at_a_time():
+    class Large(Dataset):
+        targets = np.arange(200) % 2
+
+        def __len__(self):
+            return 200
+
+        def __getitem__(self, index):
+            return np.full((3, 256, 256), index, np.uint8), index % 2  # 39 MB in all
+
+    class Pooled(nn.Module):
+        def __init__(self, n_classes=2):
+            super().__init__()
+            self.linear = nn.Linear(3, n_classes)
+
+        def forward(self, images):
+            return self.linear(images.mean((2, 3)))
+
+    clf = quick(module=Pooled, image_size=128, batch_size=16)
+    clf.fit(Subset(Large(), range(40)))  # what is allocated once, for any data
+    tracemalloc.start()
+    clf.fit(Large()).score(Large())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
 
 
 # ---------------------------------------------------------------- searches
