@@ -139,6 +139,7 @@ def lr_range_test(
     X: ArrayLike | Dataset,
     y: ArrayLike | None = None,
     *,
+    sample_weight: ArrayLike | None = None,
     min_lr: float = 1e-7,
     max_lr: float = 10.0,
     n_iter: int | None = None,
@@ -158,6 +159,8 @@ def lr_range_test(
     X, y : array-like, or torch Dataset and None
         Training data, as `estimator` takes them; a data set brings its labels. A set smaller than
         the sweep is gone round, in whole batches where there is one.
+    sample_weight : array-like of shape (n_samples,), default=None
+        As in the `fit` of `estimator`, to which it is passed on.
     min_lr, max_lr : float, default=1e-7 and 10.0
         Where the sweep begins and ends.
     n_iter : int or None, default=None
@@ -181,7 +184,7 @@ def lr_range_test(
     Raises
     ------
     TypeError
-        If `estimator` is no skorch net.
+        If `estimator` is no skorch net, or its `fit` takes no `sample_weight` and one is given.
     ValueError
         If a parameter or the data are not valid.
 
@@ -213,6 +216,7 @@ def lr_range_test(
         estimator,
         X,
         y,
+        sample_weight=sample_weight,
         min_lr=min_lr,
         max_lr=max_lr,
         n_iter=n_iter,
@@ -241,6 +245,7 @@ def lr_candidates_test(
     X: ArrayLike | Dataset,
     y: ArrayLike | None = None,
     *,
+    sample_weight: ArrayLike | None = None,
     lrs: ArrayLike | None = None,
     epochs: int = 5,
     random_state: int | np.random.RandomState | None = None,
@@ -256,6 +261,8 @@ def lr_candidates_test(
         for those that clip gradients or freeze parameters.
     X, y : array-like, or torch Dataset and None
         Training data, as `estimator` takes them; a data set brings its labels.
+    sample_weight : array-like of shape (n_samples,), default=None
+        As in the `fit` of `estimator`, to which it is passed on.
     lrs : array-like of float or None, default=None
         The rates; None: ``np.logspace(-9, 1, 10)``.
     epochs : int, default=5
@@ -293,6 +300,7 @@ def lr_candidates_test(
         estimator,
         X,
         y,
+        sample_weight=sample_weight,
         lrs=lrs,
         epochs=epochs,
         random_state=random_state,

@@ -20,8 +20,10 @@ _SAMPLES_READ = 64  # of a data set that reads its images one by one
 _DATA = {
     "X": "the training images",
     "y": "the training labels",
+    "sample_weight": "the weights of the training samples",
     "X_val": "the validation images",
     "y_val": "the validation labels",
+    "sample_weight_val": "the weights of the validation samples",
     "classes": "the classes",
 }
 
@@ -36,7 +38,8 @@ def training_identity(
     net : skorch.NeuralNet
         Whose parameters decide.
     data : mapping of str to array or None
-        Images, labels and classes, under the names X, y, X_val, y_val and classes.
+        Images, labels, weights and classes, under the names X, y, sample_weight, the same with
+        _val, and classes.
     **others : values of JSON
         What else tells it.
     """

@@ -29,6 +29,7 @@ def measure_candidates(
     X: ArrayLike | Dataset,
     y: ArrayLike | None,
     *,
+    sample_weight: ArrayLike | None = None,
     lrs: ArrayLike | None = None,
     epochs: int = 5,
     random_state: int | np.random.RandomState | None = None,
@@ -39,7 +40,7 @@ def measure_candidates(
 
     The parameters are those of `skclr.lr_candidates_test`.
     """
-    check_net(estimator)
+    check_net(estimator, sample_weight)
     lrs = np.sort(np.asarray(np.logspace(-9, 1, 10) if lrs is None else lrs, dtype=float))
     if lrs.ndim != 1 or len(lrs) < 2 or not (np.isfinite(lrs).all() and lrs[0] > 0):
         raise ValueError(f"lrs must be two or more finite numbers above 0, got {lrs.tolist()}.")
@@ -50,7 +51,7 @@ def measure_candidates(
     unfitted = clone(estimator)  # no weights travel to the processes
     with progress(epochs * len(lrs), show=bool(verbose)) as bar, flushable_streams():
         losses = Parallel(n_jobs=n_jobs)(
-            delayed(_train_at)(unfitted, lr, bar.ticker(), epochs, X, y, seed)
+            delayed(_train_at)(unfitted, lr, bar.ticker(), epochs, X, y, sample_weight, seed)
             for lr in lrs.tolist()
         )
     if np.isnan(losses).all():
@@ -65,6 +66,7 @@ def _train_at(
     epochs: int,
     X: ArrayLike | Dataset,
     y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
     seed: int,
 ) -> float:
     """Return the mean training loss of the last epoch, NaN where training diverged."""
@@ -73,7 +75,16 @@ def _train_at(
     checkpoint = getattr(estimator, "checkpoint", None)
     checkpoint = checkpoint if is_folder(checkpoint) else None  # a file is for one training
     try:
-        net = fit_clone(estimator, callbacks, epochs, X, y, seed, checkpoint=checkpoint)
+        net = fit_clone(
+            estimator,
+            callbacks,
+            epochs,
+            X,
+            y,
+            seed,
+            sample_weight=sample_weight,
+            checkpoint=checkpoint,
+        )
     except DivergenceError:
         return math.nan
     rows = train_rows(net.history[-1]) if net.history else []

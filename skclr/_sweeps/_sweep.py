@@ -55,6 +55,7 @@ def measure_sweeps(
     X: ArrayLike | Dataset,
     y: ArrayLike | None,
     *,
+    sample_weight: ArrayLike | None = None,
     min_lr: float = 1e-7,
     max_lr: float = 10.0,
     n_iter: int | None = None,
@@ -72,7 +73,7 @@ def measure_sweeps(
 
     The caller warns of the `reasons`, since it knows which line of the user's called it.
     """
-    check_net(estimator)
+    check_net(estimator, sample_weight)
     if not (isinstance(n_repeats, Integral) and n_repeats >= 1):
         raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
     sweep = LRRangeTest(min_lr=min_lr, max_lr=max_lr, n_iter=n_iter, mode=mode)
@@ -90,7 +91,9 @@ def measure_sweeps(
         unfitted = clone(estimator)  # no weights travel to the processes
         todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
         made = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_sweep_once)(unfitted, clone(sweep), n_iter, clone(ticker), X, y, seed)
+            delayed(_sweep_once)(
+                unfitted, clone(sweep), n_iter, clone(ticker), X, y, sample_weight, seed
+            )
             for seed in todo
         )
         for seed, run in zip(todo, made, strict=True):
@@ -120,12 +123,13 @@ def _sweep_once(
     ticker: Ticker,
     X: ArrayLike | Dataset,
     y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
     seed: int,
 ) -> tuple[list[float], list[float]]:
     """Return the losses and the smoothed losses of one sweep."""
     callbacks = [("range_test", sweep), ("progress", ticker)]
     whole = clone(estimator).set_params(iterator_train=_WholeBatches(estimator.iterator_train))
-    net = fit_clone(whole, callbacks, n_iter, X, y, seed)
+    net = fit_clone(whole, callbacks, n_iter, X, y, seed, sample_weight=sample_weight)
     sweep = dict(net.callbacks_)["range_test"]
     if sweep.stopped_ is None:
         raise ValueError(

@@ -1,5 +1,6 @@
 """One training: its state, its step, the network that answers, and the net that runs them."""
 
+from skclr._training._batch import without_weights
 from skclr._training._clones import (
     check_net,
     fit_clone,
@@ -24,6 +25,7 @@ __all__ = [
     "fit_passing_on_interrupts",
     "labels_for",
     "parameter_names",
+    "without_weights",
 ]
 
 for part in (Boundaries, EpochLog, PredictionState, TrainingState):  # as pickles know them

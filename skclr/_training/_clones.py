@@ -6,6 +6,7 @@ from typing import Any
 
 import skorch
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 from skorch.callbacks import GradientNormClipping, ParamMapper
 
 from skclr._process import (
@@ -22,11 +23,15 @@ from skclr.batches import labels_beside
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
 
 
-def check_net(estimator: Any) -> None:
-    """Raise TypeError unless the estimator is one that skorch trains."""
+def check_net(estimator: Any, sample_weight: Any = None) -> None:
+    """Raise TypeError unless the estimator is one that skorch trains, and takes weights if any."""
     if not isinstance(estimator, skorch.NeuralNet):
         raise TypeError(
             f"estimator must be a CLRLeNetClassifier or a skorch net, got {estimator!r}."
+        )
+    if sample_weight is not None and not has_fit_parameter(estimator, "sample_weight"):
+        raise TypeError(
+            f"sample_weight was given, and {type(estimator).__name__}.fit has no such parameter."
         )
 
 
@@ -43,6 +48,7 @@ def fit_clone(
     y: Any,
     seed: int,
     *,
+    sample_weight: Any = None,
     checkpoint: Any = None,
 ) -> skorch.NeuralNet:
     """Fit a clone on all samples, with these callbacks in place of its own schedule and callbacks.
@@ -68,14 +74,17 @@ def fit_clone(
         if name.split("__")[1] not in known:  # of a callback that was left out
             del vars(net)[name]
     with isolated_generators(seed, device=net.device), one_thread():
-        fit_passing_on_interrupts(net, X, y)
+        fit_passing_on_interrupts(net, X, y, sample_weight)
     return net
 
 
-def fit_passing_on_interrupts(net: skorch.NeuralNet, X: Any, y: Any) -> None:
+def fit_passing_on_interrupts(
+    net: skorch.NeuralNet, X: Any, y: Any, sample_weight: Any = None
+) -> None:
     """Fit, and pass on a Ctrl-C, which a plain skorch net takes for the end of training."""
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     with watched_interrupts() as interrupts, flushable_streams():
-        net.fit(X, y)
+        net.fit(X, y, **weights)
     interrupts.pass_on()
 
 

@@ -21,44 +21,16 @@ from torch.utils.data import Dataset, Subset
 
 from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
+from skclr._training._batch import LabelledBatch, without_weights
 from skclr._training._epoch_log import EpochLog
+from skclr._training._losses import each_sample, weighted
 from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
 from skclr._training._pieces import fewer_of_larger
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
-from skclr.batches import (
-    ImageDataset,
-    as_tensor,
-    check_images,
-    encode,
-    given_labels,
-    is_encoded,
-)
+from skclr.batches import ImageDataset, check_images, encode, given_labels, is_encoded
 from skclr.callbacks import BatchAccuracy
 from skclr.exceptions import DivergenceError
-
-
-class LabelledBatch(tuple):
-    """A batch as callbacks get it: images, and labels as in `fit` in place of class indices.
-
-    Attributes
-    ----------
-    targets : Tensor of int64 of shape (n,)
-        The class indices.
-    """
-
-    targets: torch.Tensor
-
-    @classmethod
-    def of(cls, batch: Any, state: PredictionState | None) -> Any:
-        """Return a batch of images and class indices with labels, anything else as it is."""
-        if state is None or state.labels_are_indices or len(batch) != 2:
-            return batch
-        images, targets = batch
-        labels = state.classes[targets.cpu().numpy()]
-        labelled = cls((images, as_tensor(labels) if labels.dtype.kind in "biuf" else labels))
-        labelled.targets = targets
-        return labelled
 
 
 class PiecewiseNet(skorch.NeuralNetClassifier):
@@ -363,6 +335,19 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     def _training_loss(self, answer, targets, images):
         return self.get_loss(answer, targets, X=images, training=True)
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Return ``loss`` and ``y_pred`` of a batch of validation, the loss weighted if it is."""
+        if len(batch) != 3:
+            return super().validation_step(batch, **fit_params)
+        *pair, weights = batch
+        with each_sample(self.criterion_):
+            step = super().validation_step(pair, **fit_params)
+        return step | {"loss": weighted(step["loss"], weights, self.criterion_.reduction)}
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Answer:
+        """Return the network's answer to a batch; weights have no part in it."""
+        return super().evaluation_step(without_weights(batch), training=training)
 
     def infer(self, x: torch.Tensor, **fit_params: Any) -> Answer:
         """Return the network's answer to a batch of images as they came in."""

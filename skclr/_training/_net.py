@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.model_selection import train_test_split
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from skclr._history import batch_frame, epoch_frame
-from skclr._process import draw_seed, one_thread
+from skclr._process import draw_seed
 from skclr._training._checkpointed import Split
+from skclr._training._data import LabelledImages
+from skclr._training._fitted import FittedNet
+from skclr._training._losses import check_weighable
 from skclr._training._probe import check_takes_images
-from skclr._training._scoring import ScoredNet
 from skclr._training._state import Boundaries, PredictionState, Snapshot, TrainingState
 from skclr.batches import (
-    ImageDataset,
     check_classes,
     check_labelled_images,
+    check_sample_weight,
     encode,
     is_dataset,
+    mean_one,
     sides_of,
-    warn_of_other_pixels,
+    weights_of_classes,
 )
 
 
-class ImageClassifier(ScoredNet):
+class ImageClassifier(FittedNet):
     """Trains a network on images, and keeps what that needs in two values.
 
     What a prediction needs besides the network is a `PredictionState`, what a training goes on
@@ -39,38 +40,11 @@ class ImageClassifier(ScoredNet):
 
     validation_fraction: float | None
     standardize: bool
+    class_weight: Mapping | str | None
 
     def _settled_boundaries(self, train: Dataset, *, measure: bool) -> Boundaries:
         """Return the boundaries of the learning rate for a training on these data."""
         return Boundaries()
-
-    @property
-    def n_features_in_(self) -> int:
-        """Values in a sample."""
-        return self._fitted("n_features_in_").input_shape.n_features
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """The names of the columns, where X was a DataFrame with names that are strings."""
-        names = self._fitted("feature_names_in_").input_shape.feature_names
-        if names is None:
-            raise AttributeError("X had no names of columns.")
-        return names
-
-    @property
-    def image_shape_(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images seen by `fit`."""
-        return self._fitted("image_shape_").input_shape.image_shape
-
-    @property
-    def pixel_mean_(self) -> np.ndarray | None:
-        """The mean of the pixels of each channel; None with ``standardize=False``."""
-        return self._fitted("pixel_mean_").pixel_mean
-
-    @property
-    def pixel_std_(self) -> np.ndarray | None:
-        """The standard deviation of the pixels; None with ``standardize=False``."""
-        return self._fitted("pixel_std_").pixel_std
 
     def initialize(self) -> ImageClassifier:
         """Build network, optimizer and callbacks anew, from weights that `random_state` determines.
@@ -97,9 +71,11 @@ class ImageClassifier(ScoredNet):
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
         X_val: ArrayLike | Dataset | None = None,
         y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> ImageClassifier:
         """Train for `max_epochs` epochs, from new weights unless `warm_start`.
 
@@ -112,9 +88,14 @@ class ImageClassifier(ScoredNet):
             by one, in a list, an array of objects or the one column of a DataFrame.
         y : array-like of shape (n,)
             Labels, numbers or strings, of at least two classes. None: those of the data set.
+        sample_weight : array-like of shape (n,), default=None
+            As how many images each of them counts: finite numbers of at least 0, of which only the
+            ratios matter. One of 0 is left out of the training.
         X_val, y_val : array-like, default=None
             Validation data in the same form, for ``valid_loss`` and ``valid_acc``; instead of
             `validation_fraction`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            The weights of the validation data.
 
         Returns
         -------
@@ -134,18 +115,36 @@ class ImageClassifier(ScoredNet):
         -----
         A call that fails leaves the classifier as it was before, fitted or not. One that is
         interrupted from the keyboard keeps what it has learned.
+
+        The weight of a sample is its `sample_weight` times the `class_weight` of its label. The
+        loss of a batch is the weighted mean of its samples' losses, the sum of weights times losses
+        over the sum of weights, so that a rate means the same whatever the weights are. The
+        ``train_loss`` of an epoch is the mean over its updates, as it is without weights;
+        ``train_acc``, ``valid_loss`` and ``valid_acc`` are weighted means over all of its samples.
+        The pixels that standardize are weighted as well.
+
+        Samples of weight 0 are left out before anything is drawn or measured: the outcome has the
+        bits of a call without them, as long as each class keeps a sample. Weights that are all
+        alike give the bits of none. A whole number `k` is as good as `k` copies of a sample, up to
+        rounding, where all samples fit in one batch and nothing is drawn for each of them, neither
+        an augmentation nor held-out samples. With smaller batches that holds only roughly: the
+        weights count within a batch, and copies make an epoch longer, which weights do not.
         """
+        validation = X_val, y_val, sample_weight_val
+        new = not (self.warm_start and self.initialized_)
         with self._whole_or_not_at_all(copied=self.warm_start):
-            return self._train(X, y, X_val, y_val, new=not (self.warm_start and self.initialized_))
+            return self._train(X, y, sample_weight, validation, new=new)
 
     def partial_fit(
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
         X_val: ArrayLike | Dataset | None = None,
         y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> ImageClassifier:
         """Train for `max_epochs` more epochs, from where the last call ended.
 
@@ -155,7 +154,9 @@ class ImageClassifier(ScoredNet):
             As in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur, where the first call's `y` does not have them all.
-        X_val, y_val : array-like, default=None
+        sample_weight : array-like of shape (n,), default=None
+            As in `fit`. A `class_weight` that is ``"balanced"`` goes by the samples of this call.
+        X_val, y_val, sample_weight_val : array-like, default=None
             As in `fit`.
 
         Returns
@@ -174,8 +175,10 @@ class ImageClassifier(ScoredNet):
         -----
         A call that fails leaves the classifier as it was before; see `fit`.
         """
+        validation = X_val, y_val, sample_weight_val
+        new = not self.initialized_
         with self._whole_or_not_at_all(copied=True):
-            return self._train(X, y, X_val, y_val, new=not self.initialized_, all_classes=classes)
+            return self._train(X, y, sample_weight, validation, new=new, all_classes=classes)
 
     @contextmanager
     def _whole_or_not_at_all(self, *, copied: bool) -> Iterator[None]:
@@ -191,35 +194,27 @@ class ImageClassifier(ScoredNet):
                 before.put_back()
             raise
 
-    def _train(self, X, y, X_val, y_val, *, new, all_classes=None):
+    def _train(self, X, y, sample_weight, validation, *, new, all_classes=None):
         self.check_training_readiness()
         self._check_parameters()
-        name, known = type(self).__name__, None if new else self._prediction
-        seen, classes = (None, None) if known is None else self._goes_on_with(known)
-        images, labels, shape = check_labelled_images(X, y, seen, name)
-        classes = check_classes(labels, all_classes, classes, name)
-        targets = encode(labels, classes, "y")
-        valid = self._checked_validation(X_val, y_val, shape, classes)
-        state = known or self._state_before_training(classes, shape)
+        known = None if new else self._prediction
+        given, shape = self._checked_data(X, y, sample_weight, all_classes, known)
+        valid = self._checked_validation(validation, shape, given)
+        state = known or self._state_before_training(given.classes, shape)
         new = new or (known is None and self._is_of_other_data(state))
-        data = {"X": images, "y": targets, "classes": classes}
+        data = given.described() | {"classes": given.classes}
         if valid is not None:
-            data |= {"X_val": valid.images, "y_val": valid.targets}
+            data |= valid.described("_val")
         n_calls = 1 if new else self._training.n_calls + 1
         with self._recorded(data, n_calls, new) as seed, self._own_generators(new=new, seed=seed):
             if new:
                 self._training = TrainingState()
-            train: Dataset = ImageDataset(images, targets, classes)
-            indices = None
-            if self.validation_fraction is not None:
-                indices, held_out = self._split_indices(targets, new=new)
-                train, valid = Subset(train, indices), Subset(train, held_out)
+            indices, split = self._split(given, valid, new=new)
             if known is None:
-                self._prediction = (
-                    state.standardizing(images, indices) if self.standardize else state
-                )
+                own = given.images, indices, mean_one(given.weights, indices)
+                self._prediction = state.standardizing(*own) if self.standardize else state
             measure = new or self._training.boundaries.lr_range is None
-            boundaries = self._settled_boundaries(train, measure=measure)
+            boundaries = self._settled_boundaries(split.train, measure=measure)
             self._training = replace(self._training, boundaries=boundaries)
             if new:
                 self.initialize()
@@ -231,8 +226,10 @@ class ImageClassifier(ScoredNet):
                 weights_loaded=False,
                 n_calls=n_calls,
             )
-            self._check_monitors(valid)
-            self._run(Split(train, valid))
+            self._check_monitors(split.valid)
+            if given.weights is not None or (valid is not None and valid.weights is not None):
+                check_weighable(self.criterion_)
+            self._run(split)
         return self
 
     def _goes_on_with(self, known):
@@ -250,26 +247,62 @@ class ImageClassifier(ScoredNet):
         check_takes_images(self, state)
         return state
 
-    def _checked_validation(self, X_val, y_val, shape, classes):
+    def _checked_data(self, X, y, sample_weight=None, all_classes=None, known=None):
+        """Return images, labels and weights, and the form of the images."""
+        name = type(self).__name__
+        seen, classes = (None, None) if known is None else self._goes_on_with(known)
+        images, labels, shape = check_labelled_images(X, y, seen, name)
+        classes = check_classes(labels, all_classes, classes, name)
+        targets = encode(labels, classes, "y")
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, len(targets))
+        of_classes = weights_of_classes(self.class_weight, classes, targets, sample_weight)
+        given = LabelledImages(images, targets, classes, sample_weight, of_classes)
+        given.check_present("y", needs_two_classes=known is None and all_classes is None)
+        return given, shape
+
+    def _checked_validation(self, validation, shape, given):
+        X_val, y_val, sample_weight_val = validation
         if X_val is None and y_val is None:
+            if sample_weight_val is not None:
+                raise ValueError("sample_weight_val goes with X_val and y_val, which are None.")
             return None
         if X_val is None or (y_val is None and not is_dataset(X_val)):
             raise ValueError("X_val and y_val go together, and one of them is None.")
         if self.validation_fraction is not None:
             raise ValueError("Give either X_val and y_val or a validation_fraction, not both.")
         images, labels, _ = check_labelled_images(X_val, y_val, shape, type(self).__name__)
-        return ImageDataset(images, encode(labels, classes, "y_val"), classes)
+        targets = encode(labels, given.classes, "y_val")
+        if sample_weight_val is not None:
+            sample_weight_val = check_sample_weight(
+                sample_weight_val, len(targets), "sample_weight_val"
+            )
+        valid = LabelledImages(
+            images, targets, given.classes, sample_weight_val, given.class_weight
+        )
+        valid.check_present("y_val", needs_two_classes=False)
+        return valid
 
-    def _split_indices(self, targets, *, new):
+    def _split(self, given, valid, *, new):
+        """Return the indices of the samples to train on, and training and validation data."""
+        indices = given.present()
+        if self.validation_fraction is None:
+            held_out = None if valid is None else valid.part(valid.present())
+            return indices, Split(given.part(indices), held_out)
+        indices, held_out = self._split_indices(given.targets, indices, new=new)
+        return indices, Split(given.part(indices), given.part(held_out))
+
+    def _split_indices(self, targets, present, *, new):
         """Return the samples to train on and those to hold out, the same in each call."""
         seed = None if new else self._training.split_seed
         if seed is None:
             seed = draw_seed()
         self._training = replace(self._training, split_seed=seed)
+        present = np.arange(len(targets)) if present is None else present
         return train_test_split(
-            np.arange(len(targets)),
+            present,
             test_size=self.validation_fraction,
-            stratify=targets,
+            stratify=targets[present],
             random_state=seed,
         )
 
@@ -292,101 +325,3 @@ class ImageClassifier(ScoredNet):
                 f"{given}. Give that as a parameter before initialize()."
             )
         return bool(other)
-
-    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels), or torch Dataset
-            Images of the shape seen by `fit`; the labels of a data set play no part.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, n_classes)
-            In the order of `classes_`.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` has not been called.
-        ValueError
-            If the images are not valid, or of another shape than those seen by `fit`.
-        """
-        self.check_is_fitted()
-        dataset = self.get_dataset(X)
-        mean, std = self.pixel_mean_, self.pixel_std_
-        if isinstance(dataset, ImageDataset) and mean is not None and std is not None:
-            warn_of_other_pixels(dataset.images, mean, std)
-        with one_thread():
-            return super().predict_proba(dataset)
-
-    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
-        """Return the most probable label.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features), (n, h, w), (n, channels, h, w) or \
-                (n, h, w, channels), or torch Dataset
-            Images of the shape seen by `fit`; the labels of a data set play no part.
-
-        Returns
-        -------
-        y : ndarray of shape (n,)
-            Labels.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` has not been called.
-        ValueError
-            If the images are not valid, or of another shape than those seen by `fit`.
-        """
-        indices = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[indices]
-
-    def history_frame(self, level: str = "epoch") -> pd.DataFrame:
-        """Return the history as a DataFrame.
-
-        Parameters
-        ----------
-        level : {"epoch", "batch"}, default="epoch"
-            A row an epoch or a row an iteration.
-
-        Returns
-        -------
-        frame : DataFrame
-            For epochs: ``epoch`` (from 1), ``train_loss``, ``train_acc``, ``valid_loss`` and
-            ``valid_acc`` (NaN without validation data), ``lr`` (of the epoch's last update),
-            ``batch_size``, ``n_updates`` (in the epoch), ``dur`` (seconds). For batches: ``epoch``,
-            ``iteration`` (from 0, over all epochs), ``lr``, ``batch_size`` (samples in this very
-            batch), ``train_loss``. Training accuracy and loss are means over the updates of the
-            epoch, taken as training went on.
-
-        Raises
-        ------
-        NotFittedError
-            If `fit` has not been called.
-        ValueError
-            If `level` is neither of the two.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_digits
-        >>> from skclr import CLRLeNetClassifier
-        >>> X, y = load_digits(return_X_y=True)
-        >>> clf = CLRLeNetClassifier(schedule="batch_doubling", step_size=1, batch_size=256,
-        ...                          max_batch_size=1024, max_epochs=3, random_state=0).fit(X, y)
-        >>> clf.history_frame()[["epoch", "batch_size", "n_updates"]]
-           epoch  batch_size  n_updates
-        0      1         256          8
-        1      2         512          4
-        2      3        1024          2
-        """
-        self.check_is_fitted()
-        if level == "epoch":
-            return epoch_frame(self.history_)
-        if level == "batch":
-            return batch_frame(self.history_)
-        raise ValueError(f"level must be 'epoch' or 'batch', got {level!r}.")

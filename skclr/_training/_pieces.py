@@ -37,6 +37,7 @@ class Piece(NamedTuple):
     targets: torch.Tensor
     share: float
     generator: torch.Generator | None = None
+    weights: torch.Tensor | None = None
 
 
 def is_mean_of_pieces(criterion: nn.Module, module: nn.Module) -> bool:

@@ -39,9 +39,11 @@ class PredictionState:
     pixel_std: np.ndarray | None = None
     image_size: tuple[int, int] = (32, 32)  # pickles of before have none
 
-    def standardizing(self, images: Any, indices: np.ndarray | None) -> PredictionState:
-        """Return the state with the statistics of these of the images."""
-        mean, std = pixel_statistics(images, indices)
+    def standardizing(
+        self, images: Any, indices: np.ndarray | None, weights: np.ndarray | None
+    ) -> PredictionState:
+        """Return the state with the statistics of these of the images, and their weights."""
+        mean, std = pixel_statistics(images, indices, weights)
         return replace(self, pixel_mean=mean, pixel_std=std)
 
     @cached_property

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skclr._process import draw_seed
+from skclr._training._losses import each_sample, weighted
 from skclr._training._network import Network, join_answers, parameter_names
 from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
 
@@ -23,7 +24,8 @@ class TrainingStep:
     network : Network
         Whose parameters get gradients.
     loss : callable
-        ``loss(answer, targets, images)`` of a piece, a scalar.
+        ``loss(answer, targets, images)`` of a piece, a scalar; of samples with weights, the loss
+        of each.
     criterion : torch.nn.Module
         What the loss calls, which tells whether it is a mean over samples.
     augmentation : callable or None
@@ -43,12 +45,14 @@ class TrainingStep:
     ):
         self.network = network
         self.loss = loss
+        self.criterion = criterion
         self.augmentation = augmentation
         module = network.module
         self.takes_generator = augmentation is not None and "generator" in parameter_names(
             augmentation
         )
         self.cuts = is_mean_of_pieces(criterion, module)
+        self.reduction = getattr(criterion, "reduction", "")
         # the same bits side by side as in turn
         self.shares = (
             self.cuts
@@ -59,9 +63,17 @@ class TrainingStep:
         )
         self.parameters = [part for part in module.parameters() if part.requires_grad]
 
-    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, Any]:
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> dict[str, Any]:
         """Return ``loss`` and ``y_pred`` of a batch, and leave the gradients at the parameters."""
-        pieces = self._pieces(images, targets)
+        if weights is None:
+            return self._computed(self._pieces(images, targets, None))
+        weights = weights * (len(weights) / weights.sum())  # of the whole batch, before it is cut
+        with each_sample(self.criterion):
+            return self._computed(self._pieces(images, targets, weights))
+
+    def _computed(self, pieces):
         if self.shares and len(pieces) > 1:
             return self._side_by_side(pieces)
         losses, answers = [], []
@@ -95,12 +107,18 @@ class TrainingStep:
             parameter.grad = total if parameter.grad is None else parameter.grad + total
         return {"loss": sum(losses), "y_pred": join_answers(answers)}
 
-    def _pieces(self, images, targets):
+    def _pieces(self, images, targets, weights):
         n = len(targets)
         parts = self.network.cut(n, shared=self.shares) if self.cuts else [slice(n)]
         # every seed is drawn before anything is computed, so that the order does not matter
         return [
-            Piece(images[part], targets[part], len(targets[part]) / n, self._generator())
+            Piece(
+                images[part],
+                targets[part],
+                len(targets[part]) / n,
+                self._generator(),
+                None if weights is None else weights[part],
+            )
             for part in parts
         ]
 
@@ -113,7 +131,10 @@ class TrainingStep:
         if self.augmentation is not None:
             images = augmented(self.augmentation, images, piece.generator)
         answer = self.network.answer(images)
-        return self.loss(answer, piece.targets, images), answer
+        loss = self.loss(answer, piece.targets, images)
+        if piece.weights is not None:
+            loss = weighted(loss, piece.weights, self.reduction)
+        return loss, answer
 
 
 def augmented(

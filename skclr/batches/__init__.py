@@ -27,6 +27,10 @@ from skclr.batches._objects import is_dataset as is_dataset
 from skclr.batches._preparation import ImagePreparation
 from skclr.batches._preparation import pixel_statistics as pixel_statistics
 from skclr.batches._preparation import sides_of as sides_of
+from skclr.batches._weights import check_sample_weight as check_sample_weight
+from skclr.batches._weights import mean_one as mean_one
+from skclr.batches._weights import weights_in as weights_in
+from skclr.batches._weights import weights_of_classes as weights_of_classes
 
 __all__ = ["BatchIterator", "ImageDataset", "ImagePreparation"]
 

@@ -22,6 +22,8 @@ class ImageDataset(skorch.dataset.Dataset):
         Class indices. None: zeros take their place in each batch.
     classes : ndarray of shape (n_classes,) or None, default=None
         The label of each index.
+    weights : ndarray of shape (n_samples,) or None, default=None
+        The weights of the samples, which then come third in each batch.
 
     Attributes
     ----------
@@ -38,15 +40,19 @@ class ImageDataset(skorch.dataset.Dataset):
     (torch.Size([2, 1, 28, 28]), [4, 0])
     """
 
+    weights: np.ndarray | None = None  # pickles of before have none
+
     def __init__(
         self,
         images: np.ndarray,
         targets: np.ndarray | None = None,
         classes: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ):
         self.images = images
         self.targets = targets
         self.classes = classes
+        self.weights = weights
 
     @property
     def X(self) -> np.ndarray:
@@ -61,13 +67,14 @@ class ImageDataset(skorch.dataset.Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index) -> tuple[Any, Any]:
+    def __getitem__(self, index) -> tuple[Any, ...]:
         if isinstance(index, (int, np.integer)):
-            images, targets = self[np.array([index])]
-            return images[0], targets[0]
+            return tuple(part[0] for part in self[np.array([index])])
         images = self.images[index]
         if self.targets is None:
             targets = torch.zeros(len(images), dtype=torch.int64, device="cpu")
         else:
             targets = as_tensor(self.targets[index])
-        return as_tensor(images), targets
+        if self.weights is None:
+            return as_tensor(images), targets
+        return as_tensor(images), targets, as_tensor(self.weights[index])

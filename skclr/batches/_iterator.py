@@ -95,7 +95,7 @@ class BatchIterator:
         n_batches = len(self.dataset) / self.batch_size
         return math.floor(n_batches) if self.drop_last else math.ceil(n_batches)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
         order = self._indices
         if self.shuffle:
             drawn = torch.randperm(len(self.dataset), generator=self.generator).numpy()
@@ -112,8 +112,8 @@ class BatchIterator:
             else:
                 yield slice(place * self.batch_size, (place + 1) * self.batch_size)
 
-    def _fetch(self, index: slice | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = map(as_tensor, self._source[index])
+    def _fetch(self, index: slice | np.ndarray) -> tuple[torch.Tensor, ...]:
+        x, y, *weights = map(as_tensor, self._source[index])
         if not isinstance(self._source, ImageDataset) and getattr(self._source, "y", y) is None:
             y = y.expand(len(x), 1)  # skorch has a single zero for targets that there are not
-        return x, y
+        return x, y, *weights

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+_Sum: TypeAlias = "Callable[[np.ndarray, np.ndarray | None], np.ndarray]"  # by channel
 
 _WIDE_DTYPES = (torch.int32, torch.int64, torch.float64)  # float32 would cut their digits
 
@@ -143,7 +145,7 @@ def _per_channel(values: Any) -> torch.Tensor:
 
 
 def pixel_statistics(
-    images: np.ndarray, indices: np.ndarray | None = None
+    images: np.ndarray, indices: np.ndarray | None = None, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of the pixels of each channel, in float64.
 
@@ -153,6 +155,8 @@ def pixel_statistics(
         Read in pieces, so that a memory map stays on disk.
     indices : ndarray of shape (n_used,) or None, default=None
         The images that count; None: all of them.
+    weights : ndarray of shape (n,) or None, default=None
+        As how many images each of them counts; their mean over those that count is one.
 
     Returns
     -------
@@ -165,30 +169,37 @@ def pixel_statistics(
     rows = max(1, 2**17 // max(1, math.prod(images.shape[1:])))
     pieces = [indices[start : start + rows] for start in range(0, len(indices), rows)]
 
-    def total(*functions: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def total(*functions: _Sum) -> np.ndarray:
         sums = np.zeros((len(functions), n_channels))
         for piece in pieces:
             values = np.asarray(images[piece], dtype=np.float64).reshape(len(piece), n_channels, -1)
-            sums += [function(values) for function in functions]
+            own = None if weights is None else weights[piece]
+            sums += [function(values, own) for function in functions]
         return sums
 
     n_pixels = len(indices) * math.prod(images.shape[1:]) / n_channels
-    if images.dtype.kind in "bui" and images.dtype.itemsize <= 2:  # exact sums: one pass will do
+    exact = weights is None and images.dtype.kind in "bui" and images.dtype.itemsize <= 2
+    if exact:  # sums without rounding: one pass will do
         sums, squares = total(_sum, _sum_of_squares)
         mean = sums / n_pixels
         std = np.sqrt(np.maximum(0, squares / n_pixels - mean**2))
     else:
         mean = total(_sum)[0] / n_pixels
         centre = mean[:, np.newaxis]
-        std = np.sqrt(total(lambda values: _sum_of_squares(values - centre))[0] / n_pixels)
+        squares = total(lambda values, own: _sum_of_squares(values - centre, own))[0]
+        std = np.sqrt(squares / n_pixels)
     if not (np.isfinite(mean) & np.isfinite(std)).all():
         raise ValueError("X has values too large for a mean and a standard deviation in float64.")
     return mean, np.where(std > 10 * np.finfo(np.float64).eps * np.abs(mean), std, 1.0)
 
 
-def _sum(values: np.ndarray) -> np.ndarray:
-    return values.sum(axis=(0, 2))
+def _sum(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    if weights is None:
+        return values.sum(axis=(0, 2))
+    return np.einsum("n,nc->c", weights, values.sum(axis=2))
 
 
-def _sum_of_squares(values: np.ndarray) -> np.ndarray:
-    return np.einsum("ncp,ncp->c", values, values)
+def _sum_of_squares(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    if weights is None:
+        return np.einsum("ncp,ncp->c", values, values)
+    return np.einsum("n,nc->c", weights, np.einsum("ncp,ncp->nc", values, values))

@@ -62,8 +62,14 @@ class BatchAccuracy(Callback):
             return
         scores = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         targets = getattr(batch, "targets", batch[1])  # class indices, where the labels are others
-        self.right_ += (scores.detach().argmax(1) == targets.to(scores.device)).sum().item()
-        self.seen_ += len(targets)
+        is_right = scores.detach().argmax(1) == targets.to(scores.device)
+        weights = getattr(batch, "weights", None)
+        if weights is None:
+            self.right_ += is_right.sum().item()
+            self.seen_ += len(targets)
+        else:
+            self.right_ += weights[is_right.to(weights.device)].sum().item()
+            self.seen_ += weights.sum().item()
 
     def on_epoch_end(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any

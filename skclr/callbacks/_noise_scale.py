@@ -85,8 +85,9 @@ class GradientNoiseScale(Callback):
     uncertain, at times infinite. To average over epochs or seeds, average the two estimates and
     divide afterwards: a mean of ratios is biased upwards.
 
-    With batch normalization, where the gradient of a batch is no mean over its samples, the
-    result is an approximation.
+    With batch normalization, and with weights of samples, which are brought to a mean of one in
+    each batch, the gradient of a batch is no mean over its samples, and the result is an
+    approximation.
 
     References
     ----------

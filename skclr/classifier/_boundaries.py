@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Collection, MutableMapping
 from typing import Any
 
+from sklearn.base import clone
 from torch.utils.data import Dataset
 
 from skclr._process import draw_seed, isolated_generators
 from skclr._sweeps import measure_sweeps
-from skclr.batches import opened
+from skclr.batches import opened, weights_in
 from skclr.exceptions import RangeTestWarning
 from skclr.range_test import LRRangeResult, read_range
 
@@ -38,7 +39,7 @@ def measure_range(
     estimator : CLRLeNetClassifier
         Whose clones are swept.
     train : Dataset
-        The training data.
+        The training data; weights that they have are those of the classes already.
     needed : collection of str
         The names of the boundaries that have to be found.
     known : mapping or None, default=None
@@ -47,6 +48,8 @@ def measure_range(
     images, labels = opened(train)
     if labels is None:
         raise ValueError("A range test needs labels, and the training data have none.")
+    if estimator.class_weight is not None:
+        estimator = clone(estimator).set_params(class_weight=None)
     with isolated_generators(device=estimator.device):  # the weights to come are those without it
         seed = draw_seed()
     with warnings.catch_warnings(record=True) as caught:
@@ -56,6 +59,7 @@ def measure_range(
                 estimator,
                 images,
                 labels,
+                sample_weight=weights_in(train),
                 random_state=seed,
                 verbose=estimator.verbose,
                 known=known,

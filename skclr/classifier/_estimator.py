@@ -28,7 +28,6 @@ from skclr._process import one_thread
 from skclr._training import Boundaries, ImageClassifier, parameter_names
 from skclr.batches import (
     BatchIterator,
-    check_classes,
     check_labelled_images,
     encode,
     form_of_images,
@@ -128,6 +127,10 @@ class CLRLeNetClassifier(ImageClassifier):
     validation_fraction : float or None, default=None
         The part of the training data that is held out, stratified by class, to fill
         ``valid_loss`` and ``valid_acc`` of the history.
+    class_weight : dict, "balanced" or None, default=None
+        The weights of the classes, by which `sample_weight` is multiplied: a dict
+        ``{label: weight}`` with each class, or ``"balanced"``, as much as makes the classes count
+        alike, ``n / (n_classes * np.bincount(y))``. Only the ratios matter; see `fit`.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the samples, their augmentation and the
         validation split. Pass an int for the same bits each time.
@@ -267,6 +270,7 @@ class CLRLeNetClassifier(ImageClassifier):
         image_size: int | tuple[int, int] = 32,
         standardize: bool = True,
         validation_fraction: float | None = None,
+        class_weight: dict | str | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
@@ -301,6 +305,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.image_size = image_size
         self.standardize = standardize
         self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
         self.random_state = random_state
         self.warm_start = warm_start
         self.checkpoint = checkpoint
@@ -498,12 +503,10 @@ class CLRLeNetClassifier(ImageClassifier):
             If a parameter or the data are not valid. Nothing is trained or changed.
         """
         self._check_parameters()
-        name = type(self).__name__
-        _, labels, shape = check_labelled_images(X, y, None, name)
-        _, test_labels, _ = check_labelled_images(X_test, y_test, shape, name)
-        classes = check_classes(labels, None, None, name)
-        encode(test_labels, classes, "y_test")
-        self._state_before_training(classes, shape)
+        given, shape = self._checked_data(X, y)
+        _, test_labels, _ = check_labelled_images(X_test, y_test, shape, type(self).__name__)
+        encode(test_labels, given.classes, "y_test")
+        self._state_before_training(given.classes, shape)
 
     # ---------------------------------------------------------------- the schedule
 

@@ -42,6 +42,7 @@ CONSTRAINTS: dict[str, list] = {
     "image_size": [_FROM_ONE, tuple],
     "standardize": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
     "checkpoint": [str, os.PathLike, None],

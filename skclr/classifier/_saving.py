@@ -176,7 +176,8 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Version 0.1 kept what was fitted in many attributes, which stand in two values today.
     """
-    old = {"cycle_factor": 1.0, "warmup": 0.0, "image_size": 32} | dict(state)
+    newer = {"cycle_factor": 1.0, "warmup": 0.0, "image_size": 32, "class_weight": None}
+    old = newer | dict(state)
     if not old.keys() & {"classes_inferred_", "_generators", "_used"}:
         return old
     optimizer = old.get("optimizer_")

@@ -99,6 +99,9 @@ def compare_schedules(
     share. All of a seed's candidates are trained before the next seed's, so what is finished early
     already pairs.
 
+    A `class_weight` of a candidate weighs its training, and the ``train_loss`` of its epochs. All
+    that candidates are judged by counts every sample alike.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -16,7 +16,7 @@ from skorch.dataset import unpack_data
 
 from skclr._history import last_lr
 from skclr._process import isolated_generators, one_thread
-from skclr._training import fit_passing_on_interrupts
+from skclr._training import fit_passing_on_interrupts, without_weights
 from skclr.comparison._tables import MEASURES, NOISE_MEASURES
 from skclr.exceptions import DivergenceError
 
@@ -182,8 +182,9 @@ def _evaluate(net: Any, dataset: Any) -> tuple[float, float]:
     loss, n_right, n_seen = 0.0, 0, 0
     with isolated_generators(device=net.device):
         for batch in net.get_iterator(dataset, training=False):
-            step = net.validation_step(batch)
-            targets = unpack_data(batch)[1]
+            pair = without_weights(batch)  # the test data have none either
+            step = net.validation_step(pair)
+            targets = unpack_data(pair)[1]
             loss += step["loss"].item() * len(targets)
             n_right += _count_right(net, step["y_pred"], targets)
             n_seen += len(targets)

@@ -3,7 +3,7 @@ import pytest
 from inputs_for_batches import arrays
 from numpy.testing import assert_allclose
 
-from skclr.batches import pixel_statistics
+from skclr.batches import mean_one, pixel_statistics
 
 
 @pytest.mark.parametrize("kind", arrays())
@@ -54,3 +54,22 @@ def test_statistics_of_a_memory_map_are_read_in_pieces(tmp_path, monkeypatch):
     mean, std = pixel_statistics(mapped)
     assert max(read) < whole.size / 2
     assert_allclose([mean, std], [[whole.mean()], [whole.std()]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("indices", [None, np.array([4, 0, 19, 7])])
+def test_a_weight_counts_an_image_so_many_times(dtype, indices):
+    images = np.random.RandomState(0).randint(0, 256, (20, 3, 7, 5)).astype(dtype)
+    counts = np.arange(1, 21)
+    used = np.arange(20) if indices is None else indices
+    weights = mean_one(counts, indices)
+    copies = images[used].repeat(counts[used], axis=0)
+    assert_allclose(pixel_statistics(images, indices, weights), pixel_statistics(copies))
+
+
+@pytest.mark.parametrize("value", [0, 7, 1e9, 0.1])
+def test_pixels_that_are_alike_are_so_with_weights_too(value):
+    weights = mean_one(np.random.RandomState(0).uniform(0, 9, 3000), None)
+    mean, std = pixel_statistics(np.full((3000, 1, 8, 8), value), None, weights)
+    assert_allclose(mean, value)
+    assert std == 1

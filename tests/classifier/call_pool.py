@@ -173,6 +173,21 @@ def _data():
 
 
 DATA = _data()
+# weights of so many samples, and whether every net must take them
+WEIGHTS: dict[str, tuple[Any, bool]] = {
+    "alike": (np.ones, True),
+    "rising": (lambda n: np.arange(1.0, n + 1), True),
+    "some": (lambda n: np.arange(n) % 3, False),
+    "the first": (lambda n: np.arange(n) == 0, False),
+    "zeros": (np.zeros, False),
+    "negative": (lambda n: -np.ones(n), False),
+    "NaN": (lambda n: np.full(n, np.nan), False),
+    "one too few": (lambda n: np.ones(n - 1), False),
+    "table": (lambda n: np.ones((n, 2)), False),
+    "number": (lambda n: 2.0, False),
+    "words": (lambda n: ["heavy"] * n, False),
+    "word": (lambda n: "balanced", False),
+}
 GOOD_DATA = [name for name, data in DATA.items() if data.good]
 BAD_DATA = [name for name, data in DATA.items() if not data.good]
 
@@ -201,6 +216,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "image_size": ([32], [40, (32, 40), 0, (32,), "wide"]),
     "standardize": ([True, False], ["no"]),
     "validation_fraction": ([None], [0.2, 0.5, 0.01, 0.99, 2.0, "half"]),
+    "class_weight": ([None, "balanced"], [{0: 1, 1: 2, 2: 0}, {}, {0: -1, 1: 2}, "balance", 3]),
     "random_state": ([0, 1], ["seed", -1]),
     "warm_start": ([False], [True, "yes"]),
     "callbacks": (

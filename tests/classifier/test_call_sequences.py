@@ -17,7 +17,18 @@ import pytest
 import sklearn
 import skorch
 import torch
-from call_pool import BAD_DATA, DATA, GOOD_DATA, VALUES, File, files, new, saved
+from call_pool import (
+    BAD_DATA,
+    DATA,
+    GOOD_DATA,
+    VALUES,
+    WEIGHTS,
+    File,
+    N,
+    files,
+    new,
+    saved,
+)
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -197,14 +208,22 @@ class CallsInAnyOrder(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- training
 
-    @rule(name=any_data, validated_on=st.one_of(st.none(), st.none(), st.none(), any_data))
-    def fit(self, name, validated_on):
+    @rule(
+        name=any_data,
+        validated_on=st.one_of(st.none(), st.none(), st.none(), any_data),
+        weighed=st.one_of(st.none(), st.sampled_from(sorted(WEIGHTS))),
+    )
+    def fit(self, name, validated_on, weighed):
         data = DATA[name]
-        valid = {}
+        given = {}
         if validated_on is not None:
-            valid = {"X_val": DATA[validated_on].X, "y_val": DATA[validated_on].y}
-        sure = data.good and not valid and not self.doubtful
-        if self.attempt(lambda: self.clf.fit(data.X, data.y, **valid), must_succeed=sure):
+            given = {"X_val": DATA[validated_on].X, "y_val": DATA[validated_on].y}
+        sure = data.good and not given and not self.doubtful
+        if weighed is not None:
+            make, is_good = WEIGHTS[weighed]
+            given["sample_weight"] = make(len(data.y) if data.good else N)
+            sure = sure and is_good
+        if self.attempt(lambda: self.clf.fit(data.X, data.y, **given), must_succeed=sure):
             self.fitted, self.trained_on = True, name
             if not self.clf.warm_start:
                 assert_array_equal(self.clf.classes_, np.unique(data.y))
