@@ -222,7 +222,7 @@ def test_parameters_without_a_gradient_and_frozen_ones_take_no_part(table):
         for part in net.module_.used.parameters():
             nn.init.normal_(part)
         found.append(net.partial_fit(*table).history[:, "noise_scale"])
-    assert found[0] == found[1]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)  # sums of zeros and others, in any order
 
 
 def test_a_noise_scale_takes_sensible_numbers_and_data_of_known_length(table):
