@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike
 
 __all__ = [
     "batch_doubling",
+    "batch_steps",
     "cosine",
     "cosine_restarts",
     "cyclical",
@@ -734,6 +735,7 @@ def batch_doubling(
 
     See Also
     --------
+    batch_steps : The size multiplied at epochs of one's own.
     lr_halving : The learning rate falls instead.
 
     Notes
@@ -753,13 +755,7 @@ def batch_doubling(
     >>> batch_doubling([0, 4, 5, 10, 35, 40])
     array([  32,   32,   64,  128, 4096, 4096])
     """
-    _check_positive_integer("batch_size", batch_size)
-    _check_positive_integer("max_batch_size", max_batch_size)
-    if max_batch_size < batch_size:
-        raise ValueError(
-            "max_batch_size must be batch_size or more, "
-            f"got max_batch_size={max_batch_size!r} and batch_size={batch_size!r}."
-        )
+    _check_batch_sizes(batch_size, max_batch_size)
     _check_positive("step_size", step_size)
     _check_factor(factor)
     epochs = _check_progress(t)
@@ -771,9 +767,107 @@ def batch_doubling(
     doublings = np.minimum(np.floor(epochs / step_size), enough)
     distinct, which = np.unique(doublings, return_inverse=True)
     exact = [min(max_batch_size, batch_size * factor ** int(k)) for k in distinct]
+    return _as_given(_whole_sizes(exact)[which].reshape(epochs.shape))
+
+
+def batch_steps(
+    t: ArrayLike,
+    *,
+    milestones: ArrayLike,
+    batch_size: int = 32,
+    factor: float | Sequence[float] = 2,
+    max_batch_size: int = 4096,
+) -> Any:
+    r"""Batch size multiplied by a factor at each of a few epochs, up to a limit.
+
+    .. math::
+
+        B(t) = \min\left( B_\text{max},\;
+        \left\lfloor B_0 \prod_{i:\, m_i \le t} f_i \right\rfloor \right)
+
+    Parameters
+    ----------
+    t : int, float or array-like
+        Epochs, counted from 0.
+    milestones : array-like of float of shape (n,)
+        The epochs :math:`m_i` from which on the size is larger, ascending.
+    batch_size : int, default=32
+        Images per batch at the start, :math:`B_0`.
+    factor : float or sequence of float of length n, default=2
+        What the size is multiplied by at each milestone, or at each of them, :math:`f_i`; more
+        than 1.
+    max_batch_size : int, default=4096
+        Where the growth stops, :math:`B_\text{max}`; `batch_size` or more.
+
+    Returns
+    -------
+    int or ndarray of int
+        Batch sizes, in the shape of `t`.
+
+    Raises
+    ------
+    ValueError
+        If an epoch is negative or not finite, or if a parameter is out of its range.
+
+    See Also
+    --------
+    batch_doubling : The size multiplied at regular intervals.
+
+    Notes
+    -----
+    The ramp of section 5.1 of [1]_, where the batch grows by a factor of five at the epochs at
+    which the rate would have been divided by it. It is to the batch size what
+    ``torch.optim.lr_scheduler.MultiStepLR`` is to the rate.
+
+    References
+    ----------
+    .. [1] S. L. Smith, P.-J. Kindermans, C. Ying and Q. V. Le, "Don't Decay the Learning Rate,
+       Increase the Batch Size", ICLR 2018, `arXiv:1711.00489 <https://arxiv.org/abs/1711.00489>`_.
+
+    Examples
+    --------
+    >>> from skclr.schedules import batch_steps
+    >>> batch_steps([0, 59, 60, 120, 160], milestones=[60, 120, 160], batch_size=128, factor=5,
+    ...             max_batch_size=5000)
+    array([ 128,  128,  640, 3200, 5000])
+    >>> batch_steps([0, 2, 6], milestones=[2, 6], batch_size=64, factor=[4, 1.5])
+    array([ 64, 256, 384])
+    """
+    _check_batch_sizes(batch_size, max_batch_size)
+    steps = _check_milestones(milestones)
+    given: Any = [factor] * len(steps) if np.ndim(factor) == 0 else factor
+    factors: list[float] = list(given)
+    if len(factors) != len(steps):
+        raise ValueError(
+            f"factor must be a number, or one for each of the {len(steps)} milestones, "
+            f"got {len(factors)}."
+        )
+    for each in factors:
+        _check_factor(each)
+    epochs = _check_progress(t)
+
+    limit = min(int(max_batch_size), 2**62)
+    exact: list[float] = [min(int(batch_size), limit)]
+    for each in factors:
+        exact.append(min(limit, exact[-1] * min(each, 2 * limit)))
+    return _as_given(_whole_sizes(exact)[np.searchsorted(steps, epochs, side="right")])
+
+
+def _check_milestones(milestones: ArrayLike) -> np.ndarray:
+    try:
+        steps = np.asarray(milestones, dtype=float)
+    except (TypeError, ValueError):
+        steps = np.empty((0, 0))
+    if not (steps.ndim == 1 and np.isfinite(steps).all() and (np.diff(steps, prepend=0) > 0).all()):
+        raise ValueError(
+            f"milestones must be finite epochs greater than 0, ascending, got {milestones!r}."
+        )
+    return steps
+
+
+def _whole_sizes(exact: list[float]) -> np.ndarray:
     # The inner rounding keeps 100 * 1.15 from being 114.
-    sizes = np.array([math.floor(round(size, 6)) for size in exact], dtype=np.int64)
-    return _as_given(sizes[which].reshape(epochs.shape))
+    return np.array([math.floor(round(size, 6)) for size in exact], dtype=np.int64)
 
 
 def _check_progress(t: ArrayLike) -> np.ndarray:
@@ -816,6 +910,16 @@ def _check_positive(name: str, value: Any) -> None:
 def _check_positive_integer(name: str, value: Any) -> None:
     if not (isinstance(value, Integral) and int(value) > 0):
         raise ValueError(f"{name} must be an integer greater than 0, got {value!r}.")
+
+
+def _check_batch_sizes(batch_size: Any, max_batch_size: Any) -> None:
+    _check_positive_integer("batch_size", batch_size)
+    _check_positive_integer("max_batch_size", max_batch_size)
+    if max_batch_size < batch_size:
+        raise ValueError(
+            "max_batch_size must be batch_size or more, "
+            f"got max_batch_size={max_batch_size!r} and batch_size={batch_size!r}."
+        )
 
 
 def _check_factor(factor: Any) -> None:

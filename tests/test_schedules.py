@@ -319,13 +319,14 @@ EVERY_SCHEDULE = [
     ("cosine", {"max_lr": 1.0, "total_steps": 10}),
     ("cosine_restarts", {"max_lr": 1.0, "step_size": 3}),
     ("batch_doubling", {}),
+    ("batch_steps", {"milestones": [2, 7.5, 20], "factor": [2, 1.3, 3]}),
 ]
 
 
 @pytest.mark.parametrize(("name", "params"), EVERY_SCHEDULE)
 def test_answer_has_the_shape_of_the_question(name, params):
     schedule = getattr(schedules, name)
-    number = int if name == "batch_doubling" else float
+    number = int if name.startswith("batch") else float
     t = np.arange(24).reshape(2, 3, 4)
 
     whole = schedule(t, **params)
@@ -420,6 +421,16 @@ def test_wrong_cyclical_parameters_are_answered_in_one_sentence(name, wrong, mes
         ("cosine_restarts", {"factor": math.nan}, "factor must be .* got nan"),
         ("cosine_restarts", {"warmup": math.inf}, "warmup must be .* got inf"),
         ("lr_halving", {"factor": 1}, "factor must be a finite number greater than 1, got 1"),
+        ("batch_steps", {"factor": [2, 3]}, "factor must be .* each of the 3 milestones, got 2"),
+        ("batch_steps", {"factor": [2, 3, 1]}, "factor must be .* greater than 1, got 1"),
+        ("batch_steps", {"factor": "2"}, "factor must be .* greater than 1, got '2'"),
+        ("batch_steps", {"milestones": [2, 2, 3]}, r"milestones must be .* got \[2, 2, 3\]"),
+        ("batch_steps", {"milestones": [0, 2, 3]}, r"milestones must be .* got \[0, 2, 3\]"),
+        ("batch_steps", {"milestones": 3}, "milestones must be .* got 3"),
+        ("batch_steps", {"milestones": ["a"]}, r"milestones must be .* got \['a'\]"),
+        ("batch_steps", {"milestones": [math.inf]}, r"milestones must be .* got \[inf\]"),
+        ("batch_steps", {"batch_size": 0}, "batch_size must be an integer greater than 0, got 0"),
+        ("batch_steps", {"max_batch_size": 16}, "max_batch_size must be batch_size or more, .*"),
         ("lr_halving", {"step_size": 0}, "step_size must be a finite number greater than 0, got 0"),
         (
             "batch_doubling",
