@@ -18,6 +18,7 @@ from skclr._process import (
 from skclr._progress import Ticker
 from skclr._training._net import ImageClassifier
 from skclr.batches import labels_beside
+from skclr.callbacks import BatchSizeSetter
 
 # these change what an update does, or only watch
 _KEPT_CALLBACKS = (GradientNormClipping, ParamMapper, Ticker)
@@ -53,13 +54,17 @@ def fit_clone(
 ) -> skorch.NeuralNet:
     """Fit a clone on all samples, with these callbacks in place of its own schedule and callbacks.
 
-    Its own callbacks that clip gradients, freeze parameters or show progress stay. It is written
-    down where `checkpoint` says.
+    Its own callbacks that clip gradients, freeze parameters or show progress stay, and where one
+    sets the batch size, its first size does. It is written down where `checkpoint` says.
     """
     own = estimator.callbacks if isinstance(estimator.callbacks, list) else []
     kept = [item for item in own if isinstance(_without_name(item), _KEPT_CALLBACKS)]
     net = clone(estimator).set_params(
-        callbacks=[*kept, *callbacks], max_epochs=max_epochs, verbose=0, warm_start=False
+        callbacks=[*kept, *callbacks],
+        max_epochs=max_epochs,
+        verbose=0,
+        warm_start=False,
+        **_first_batch_size(estimator, own),
     )
     if hasattr(net, "without_schedule"):
         net.without_schedule()
@@ -76,6 +81,22 @@ def fit_clone(
     with isolated_generators(seed, device=net.device), one_thread():
         fit_passing_on_interrupts(net, X, y, sample_weight)
     return net
+
+
+def _first_batch_size(estimator: skorch.NeuralNet, callbacks: list) -> dict[str, int]:
+    """Return the parameters by which a net has the first size of a callback that sets it."""
+    for item in callbacks:
+        callback = _without_name(item)
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, BatchSizeSetter):
+            continue
+        name = item[0] if isinstance(item, tuple) else kind.__name__
+        given = estimator.get_params_for(f"callbacks__{name}")
+        made = kind(**given) if callback is kind else clone(callback)
+        made.set_params(**given)  # which returns nothing
+        names = {"batch_size", "iterator_train__batch_size"} & {"batch_size", *vars(estimator)}
+        return dict.fromkeys(names, made.first_batch_size())
+    return {}
 
 
 def fit_passing_on_interrupts(

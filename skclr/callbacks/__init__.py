@@ -6,8 +6,13 @@ Every callback here works on a plain :class:`skorch.NeuralNetClassifier` with it
 """
 
 from skclr.callbacks._accuracy import BatchAccuracy
-from skclr.callbacks._batch_doubling import BatchDoubling, _GrowingIterator
-from skclr.callbacks._batch_doubling import iterations_ahead as iterations_ahead
+from skclr.callbacks._batch_doubling import BatchDoubling
+from skclr.callbacks._batch_schedule import BatchSizeSchedule
+from skclr.callbacks._batch_schedule import batch_size_of as batch_size_of
+from skclr.callbacks._batch_schedule import check_batch_sizes as check_batch_sizes
+from skclr.callbacks._batch_size_setter import BatchSizeSetter as BatchSizeSetter
+from skclr.callbacks._batch_size_setter import _GrowingIterator
+from skclr.callbacks._batch_size_setter import iterations_ahead as iterations_ahead
 from skclr.callbacks._cosine import CosineLR, CosineRestartsLR
 from skclr.callbacks._cosine import check_warmup as check_warmup
 from skclr.callbacks._cycle_average import CycleAverage
@@ -19,6 +24,7 @@ from skclr.callbacks._cyclic import CyclicLR
 from skclr.callbacks._halving import LRHalving
 from skclr.callbacks._lr_schedule import LRSchedule
 from skclr.callbacks._lr_schedule import constant_lr as constant_lr
+from skclr.callbacks._noise_doubling import NoiseDoubling
 from skclr.callbacks._noise_scale import GradientNoiseScale
 from skclr.callbacks._one_cycle import OneCycleLR
 from skclr.callbacks._range_test import LRRangeTest
@@ -32,6 +38,7 @@ from skclr.callbacks._weights import Weights as Weights
 __all__ = [
     "BatchAccuracy",
     "BatchDoubling",
+    "BatchSizeSchedule",
     "CosineLR",
     "CosineRestartsLR",
     "CycleAverage",
@@ -40,6 +47,7 @@ __all__ = [
     "LRHalving",
     "LRRangeTest",
     "LRSchedule",
+    "NoiseDoubling",
     "OneCycleLR",
     "Resume",
     "StopTraining",

@@ -8,7 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
 
 from skclr._history import count_updates
-from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._batch_size_setter import iterations_per_epoch
 from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._lr_schedule import EpochLRSchedule
 from skclr.callbacks._optimizer_rates import updates_of

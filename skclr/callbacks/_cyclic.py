@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from skorch import NeuralNet
 
 from skclr import schedules
+from skclr.callbacks._batch_size_setter import batch_size_setter
 from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._lr_schedule import EpochLRSchedule
 
@@ -45,7 +47,8 @@ class CyclicLR(EpochLRSchedule):
         The unit of `step_size`. In epochs the cycle keeps its length whatever the batch size.
     gamma : float, default=1.0
         The factor of ``"exp_range"``, per iteration (per batch, with `step_unit` "epoch"), in
-        (0, 1].
+        (0, 1]. Beside a growing batch the batches that have been made count, of which later epochs
+        have fewer.
     scale_fn : callable or None, default=None
         A scale of one's own in place of the policy's: called with an array of cycle numbers
         (1, 1, ..., 2, ...) or of iterations, see `scale_mode`, returns an array of factors.
@@ -98,6 +101,8 @@ class CyclicLR(EpochLRSchedule):
     >>> [round(float(r), 2) for r in np.ravel(net.history[:, "batches", :, "event_lr"])]
     [0.1, 0.3, 0.5, 0.3, 0.1, 0.3, 0.5, 0.3]
     """
+
+    decayed_ = 0  # batches before the epoch, beyond those that epochs like it would have had
 
     def __init__(
         self,
@@ -152,6 +157,7 @@ class CyclicLR(EpochLRSchedule):
         super().on_train_begin(net, X, y, **kwargs)
 
     def _check_parameters(self) -> None:
+        self.decayed_ = 0
         if not isinstance(self.step_size, Real):
             raise ValueError(f"step_size must be a number above 0, got {self.step_size!r}.")
         super()._check_parameters()
@@ -162,10 +168,16 @@ class CyclicLR(EpochLRSchedule):
             )
 
     def _lay_out(self, net: NeuralNet, dataset_train: Any) -> None:
-        if self.step_unit == "epoch":
-            super()._lay_out(net, dataset_train)
-        else:
+        if self.step_unit == "iteration":
             self.place_ = self.iteration_
+            return
+        super()._lay_out(net, dataset_train)
+        if batch_size_setter(net) is not None:
+            # the place of an epoch is that among epochs of its own length, but decay does not
+            # become undone where batches grow and epochs have fewer of them
+            n_now = self.iterations_per_epoch_
+            made = [epoch.get("train_batch_count", n_now) for epoch in list(net.history)[:-1]]
+            self.decayed_ = sum(made) - self.place_
 
     def _cycles(self) -> Cycles:
         return Cycles(2 * self.step_size, self.step_unit)
@@ -179,7 +191,8 @@ class CyclicLR(EpochLRSchedule):
         Parameters
         ----------
         iterations : ndarray of int of shape (n,)
-            Updates, counted from 0 over all epochs.
+            Updates, counted from 0 over all epochs; with `step_unit` "epoch" and a batch that
+            grows, as many for each epoch before as for the present one.
 
         Returns
         -------
@@ -196,13 +209,18 @@ class CyclicLR(EpochLRSchedule):
         if self.step_unit == "epoch":
             step_size = step_size * self.iterations_per_epoch_
         bounds = {"base_lr": base, "max_lr": maximum, "step_size": step_size}
-        if self.scale_fn is not None:
-            return schedules.cyclical(
-                iterations, scale_fn=self.scale_fn, scale_mode=self.scale_mode, **bounds
-            )
+        scale_fn, scale_mode = self.scale_fn, self.scale_mode
+        if scale_fn is None and self.policy == "exp_range" and self.decayed_:
+            scale_fn, scale_mode = partial(np.power, self.gamma), "iterations"
+        if scale_fn is not None:
+            scale = scale_fn if scale_mode == "cycle" else partial(self._scale, scale_fn)
+            return schedules.cyclical(iterations, scale_fn=scale, scale_mode=scale_mode, **bounds)
         if self.policy == "exp_range":
             bounds["gamma"] = self.gamma
         return _POLICIES[self.policy](iterations, **bounds)
+
+    def _scale(self, scale_fn: Callable[[Any], Any], iterations: Any) -> Any:
+        return scale_fn(iterations + self.decayed_)
 
     def on_batch_begin(
         self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any

@@ -10,7 +10,7 @@ import numpy as np
 from skorch import NeuralNet
 
 from skclr._history import count_updates
-from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._batch_size_setter import iterations_per_epoch
 from skclr.callbacks._cycles import Cycles
 from skclr.callbacks._rate_callback import RateSetter
 

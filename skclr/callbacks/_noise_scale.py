@@ -69,7 +69,8 @@ class GradientNoiseScale(Callback):
 
     See Also
     --------
-    BatchDoubling : Grows the batch size.
+    skclr.callbacks.NoiseDoubling : Doubles the batch size where the noise scale says that it pays.
+    skclr.BatchDoubling : Doubles it at moments that are set beforehand.
     skclr.displays.BatchSizeDisplay : Draws the noise scale beside the batch size.
 
     Notes

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from skorch import NeuralNet
 
-from skclr.callbacks._batch_doubling import iterations_per_epoch
+from skclr.callbacks._batch_size_setter import iterations_per_epoch
 from skclr.callbacks._rate_callback import RateSetter
 from skclr.callbacks._stop import SweepEnded
 

@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,13 +18,16 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from skclr import schedules
 from skclr.callbacks import (
     BatchAccuracy,
     BatchDoubling,
+    BatchSizeSchedule,
     CyclicLR,
     LRHalving,
     LRRangeTest,
     LRSchedule,
+    NoiseDoubling,
     OneCycleLR,
 )
 
@@ -121,6 +125,8 @@ ALL = [
     LRHalving(0.3, 2.5, 0.1, 3.0, "rate"),
     LRSchedule(inverse_decay, "rate"),
     BatchDoubling(8, 3, 2.5, 1000),
+    BatchSizeSchedule(inverse_decay),
+    NoiseDoubling(8, 1000, 0.25),
     LRRangeTest(1e-3, 1.0, 50, "linear", 0.5, 3.0, "rate"),
     BatchAccuracy("share", True),
 ]
@@ -152,6 +158,8 @@ def test_callbacks_take_each_of_their_parameters_in_set_params(callback):
         LRHalving(),
         LRSchedule(inverse_decay),
         BatchDoubling(),
+        BatchSizeSchedule(partial(schedules.batch_steps, milestones=[1])),
+        NoiseDoubling(),
         LRRangeTest(1e-6, 1e-3),
         BatchAccuracy("share", on_train=True),
     ],
