@@ -37,7 +37,8 @@ class ScheduleComparison:
         ``test_accuracy``, ``test_loss``, ``train_loss``, ``gap`` (test loss less training loss),
         ``seconds``, ``epochs``, ``updates``, ``samples`` (seen in training, an image as often as it
         was seen), ``initial_weights`` (a digest, the same for all that began alike), ``error``.
-        What a failed run has not measured is NaN. Seconds are those of training alone. Both losses
+        What a failed run has not measured is NaN. Seconds are those of training alone, with the
+        measurements that a batch schedule goes by. Both losses
         are means over the samples, with the final weights, in evaluation mode, without
         augmentation.
     history : DataFrame

@@ -17,6 +17,7 @@ from skorch.dataset import unpack_data
 from skclr._history import last_lr
 from skclr._process import isolated_generators, one_thread
 from skclr._training import fit_passing_on_interrupts, without_weights
+from skclr.callbacks import NoiseDoubling
 from skclr.comparison._tables import MEASURES, NOISE_MEASURES
 from skclr.exceptions import DivergenceError
 
@@ -41,7 +42,7 @@ def run_trial(
         **run,
         **dict.fromkeys(MEASURES, math.nan),
         **outcome,
-        "seconds": watch.seconds_,
+        "seconds": watch.seconds_ + sum(_measuring_seconds(net)),
         "epochs": len(watch.rows_),
         "updates": watch.updates_,
         "samples": watch.samples_,
@@ -152,10 +153,13 @@ class _Watch(Callback):
     def epoch_rows(self, net: Any) -> list[dict[str, Any]]:
         """Return the row of each epoch, with what later callbacks have measured."""
         recorded = getattr(net, "history", None) or [{}] * len(self.rows_)
-        return [
+        rows = [
             row | {name: epoch.get(name, math.nan) for name in NOISE_MEASURES}
             for row, epoch in zip(self.rows_, recorded, strict=False)
         ]
+        for row, seconds in zip(rows, _measuring_seconds(net), strict=False):
+            row["seconds"] += seconds
+        return rows
 
     def judge(self, net: Any) -> dict[str, float]:
         """Return what the final weights are worth on test and on training data."""
@@ -169,6 +173,14 @@ class _Watch(Callback):
             "train_loss": train_loss,
             "gap": test_loss - train_loss,
         }
+
+
+def _measuring_seconds(net: Any) -> list[float]:
+    """Return what the measurements took, one an epoch, that a batch schedule has gone by."""
+    setters = [
+        item for _, item in getattr(net, "callbacks_", ()) if isinstance(item, NoiseDoubling)
+    ]
+    return setters[0].seconds_ if setters else []
 
 
 def _current_lr(net: Any) -> float:
