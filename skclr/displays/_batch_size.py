@@ -50,8 +50,9 @@ class BatchSizeDisplay:
 
     Parameters
     ----------
-    batch_size : array-like of shape (n_epochs,)
-        The batch size of each epoch, in samples; several epochs may share one.
+    batch_size : array-like of shape (n_epochs,) or (n_seeds, n_epochs)
+        The batch size of each epoch, in samples; several epochs may share one. It may differ
+        between the seeds, as where a measurement decides on it.
     train_loss : array-like of shape (n_epochs,) or (n_seeds, n_epochs)
         The training loss of each epoch.
     test_accuracy : array-like of shape (n_epochs,) or (n_seeds, n_epochs), or None, default=None
@@ -77,7 +78,8 @@ class BatchSizeDisplay:
     points_ : list of matplotlib Line2D
         For each of loss and accuracy the points, one for each epoch and seed.
     fill_between_ : list of matplotlib PolyCollection
-        For each panel the band from the lowest to the highest seed; empty for a single seed.
+        For each panel the band from the lowest to the highest seed, and that of the batch size
+        where the seeds differ in it; empty for a single seed.
     legend_ : matplotlib Legend
         The legend.
 
@@ -114,17 +116,29 @@ class BatchSizeDisplay:
         test_accuracy: ArrayLike | None = None,
         noise_scale: ArrayLike | None = None,
     ):
-        self.batch_size = check_positive(as_vector(batch_size, "batch_size"), "batch_size")
-        n_epochs = len(self.batch_size)
-        self.train_loss = as_repeats(train_loss, "train_loss", n_epochs, "batch_size")
+        sizes = np.asarray(batch_size, dtype=float)
+        if sizes.ndim != 2 or not sizes.size:
+            sizes = as_vector(batch_size, "batch_size")
+        self.batch_size = check_positive(sizes, "batch_size")
+        self.train_loss = self._by_seed(train_loss, "train_loss")
         self.test_accuracy: np.ndarray | None = None
         if test_accuracy is not None:
-            self.test_accuracy = as_repeats(test_accuracy, "test_accuracy", n_epochs, "batch_size")
+            self.test_accuracy = self._by_seed(test_accuracy, "test_accuracy")
         self.noise_scale: np.ndarray | None = None
         if noise_scale is not None:
-            self.noise_scale = as_repeats(noise_scale, "noise_scale", n_epochs, "batch_size")
+            self.noise_scale = self._by_seed(noise_scale, "noise_scale")
             if not np.isfinite(self.noise_scale).any():
                 raise ValueError("noise_scale must hold at least one finite value.")
+
+    def _by_seed(self, values: ArrayLike, name: str) -> np.ndarray:
+        n_epochs = self.batch_size.shape[-1]
+        array = as_repeats(values, name, n_epochs, "batch_size")
+        if self.batch_size.ndim == 2 and len(array) != len(self.batch_size):
+            raise ValueError(
+                f"{name} must have a row for each of the {len(self.batch_size)} seeds of "
+                f"batch_size, got {len(array)}."
+            )
+        return array
 
     @classmethod
     def from_estimator(
@@ -211,8 +225,9 @@ class BatchSizeDisplay:
         }
         complete = np.isfinite(by_seed["batch_size"]).all(axis=1)
         noise = by_seed["noise_scale"][complete]
+        sizes = by_seed["batch_size"][complete]
         display = cls(
-            by_seed["batch_size"][complete][0],
+            sizes[0] if (sizes == sizes[0]).all() else sizes,
             by_seed["train_loss"][complete],
             test_accuracy=by_seed["test_accuracy"][complete],
             noise_scale=noise if np.isfinite(noise).any() else None,
@@ -282,8 +297,9 @@ class BatchSizeDisplay:
     ) -> None:
         style = merge_style({**style, "label": "mean of a size's epochs", "zorder": 3}, line_kw)
         n_seeds = len(values)
+        sizes = np.broadcast_to(self.batch_size, values.shape)
         self.points_ += ax.plot(
-            np.tile(self.batch_size, n_seeds),
+            sizes.ravel(),
             values.ravel(),
             linestyle="none",
             marker="o",
@@ -293,7 +309,11 @@ class BatchSizeDisplay:
             alpha=0.6 if n_seeds == 1 else 0.35,
             label="one epoch" if n_seeds == 1 else "one epoch of one seed",
         )
-        by_size = pd.DataFrame(values.T).groupby(self.batch_size).mean()  # a column a seed
+        seeds = [
+            pd.Series(own).groupby(of_epochs).mean()
+            for own, of_epochs in zip(values, sizes, strict=True)
+        ]
+        by_size = pd.concat(seeds, axis=1).sort_index()
         if n_seeds > 1:
             low, high = by_size.min(axis=1), by_size.max(axis=1)
             label = f"lowest to highest of {n_seeds} seeds"
@@ -310,7 +330,7 @@ class BatchSizeDisplay:
         self, ax: Axes, noise_scale: np.ndarray, line_kw: Mapping[str, Any] | None
     ) -> list[Line2D]:
         """Draw noise scale and batch size against the epoch."""
-        epochs = np.arange(1, len(self.batch_size) + 1)
+        epochs = np.arange(1, noise_scale.shape[1] + 1)
         n_seeds = len(noise_scale)
         median = pd.DataFrame(noise_scale).median().to_numpy()  # infinite seeds take part
         finite = np.isfinite(median)
@@ -326,13 +346,21 @@ class BatchSizeDisplay:
                 ax.fill_between(epochs[finite], low, high, color=style["color"], **BAND)
             )
         lines = ax.plot(epochs[finite], median[finite], **style)
-        lines += ax.plot(
-            epochs, self.batch_size, color=GREY, linestyle="--", drawstyle="steps-mid",
-            label="batch size",
-        )  # fmt: skip
+        lines += self._draw_sizes(ax, epochs)
         ax.set_yscale("log", base=2)
         ax.set_xlabel("epoch")
         ax.set_ylabel(r"samples ($\log_2$ scale)")
         tick_whole_numbers(ax.xaxis)
         self.lines_ += lines
         return lines
+
+    def _draw_sizes(self, ax: Axes, epochs: np.ndarray) -> list[Line2D]:
+        sizes, label = self.batch_size, "batch size"
+        if sizes.ndim == 2:
+            low, high = sizes.min(axis=0), sizes.max(axis=0)
+            self.fill_between_.append(
+                ax.fill_between(epochs, low, high, color=GREY, step="mid", **BAND)
+            )
+            sizes, label = np.median(sizes, axis=0), f"batch size, median of {len(sizes)} seeds"
+        style: dict[str, Any] = {"linestyle": "--", "drawstyle": "steps-mid", "label": label}
+        return ax.plot(epochs, sizes, color=GREY, **style)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,11 @@ def label_sizes(ax: Axes, axis: str, sizes: np.ndarray) -> None:
     from matplotlib.ticker import NullLocator
 
     sizes = np.unique(sizes)
-    shown = sizes[:: math.ceil(len(sizes) / 12)]
+    apart = (sizes[-1] / sizes[0]) ** (1 / 11.5)  # at most twelve, none in the way of another
+    shown = [sizes[0]]
+    for size in sizes[1:]:
+        if size >= apart * shown[-1]:
+            shown.append(size)
     (ax.set_xscale if axis == "x" else ax.set_yscale)("log", base=2)
     scaled: Axis = ax.xaxis if axis == "x" else ax.yaxis
     scaled.set_minor_locator(NullLocator())

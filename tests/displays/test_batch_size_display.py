@@ -1,3 +1,5 @@
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -131,6 +133,43 @@ def test_the_noise_scale_of_several_seeds_is_a_median_in_a_band():
         band.get_paths()[0].vertices.max(axis=0)[1],
     )
     assert (low, high) == (10, 90)
+
+
+def test_seeds_may_differ_in_their_batch_sizes():
+    sizes = [[32, 32, 64, 64], [32, 64, 128, 128]]
+    loss = np.array([[0.8, 0.6, 0.5, 0.4], [0.9, 0.5, 0.3, 0.1]])
+    display = BatchSizeDisplay(sizes, loss, noise_scale=100 * loss).plot()
+    line, points = display.lines_[0], display.points_[0]
+    assert tick_labels(display.ax_.xaxis) == ["32", "64", "128"]
+    assert line.get_xdata().tolist() == [32, 64, 128]
+    # of 32: 0.7 and 0.9; of 64: 0.45 and 0.5; of 128, where one seed has come to: 0.2
+    np.testing.assert_allclose(line.get_ydata(), [0.8, 0.475, 0.2])
+    assert sorted(zip(points.get_xdata(), points.get_ydata(), strict=True)) == sorted(
+        zip(np.ravel(sizes), loss.ravel(), strict=True)
+    )
+    assert display.lines_[2].get_ydata().tolist() == [32, 48, 96, 96]
+    bands = [band.get_paths()[0].vertices[:, 1] for band in display.fill_between_]
+    assert [(band.min(), band.max()) for band in bands[1:]] == [(10, 90), (32, 128)]
+    with pytest.raises(ValueError, match="train_loss must have a row for each of the 2 seeds"):
+        BatchSizeDisplay(sizes, loss[0])
+
+
+def test_the_sizes_of_a_candidate_that_measured_them_are_those_of_each_seed():
+    compared = comparison()
+    history = compared.history
+    later = (history["candidate"] == "doubling") & (history["seed"] == 2) & (history["epoch"] == 3)
+    history.loc[later, "batch_size"] = 200
+    display = BatchSizeDisplay.from_comparison(compared, "doubling")
+    assert display.batch_size.tolist() == [[32, 64, 96]] * 2 + [[32, 64, 200], [32, 64, 96]]
+
+
+def test_sizes_that_lie_close_have_labels_that_do_not():
+    sizes = np.arange(64, 64 * 33, 64)
+    display = BatchSizeDisplay(sizes, 1 / sizes).plot()
+    display.figure_.canvas.draw()
+    boxes = [label.get_window_extent() for label in display.ax_.get_xticklabels()]
+    assert 5 < len(boxes) <= 12
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_the_noise_scale_is_read_off_a_fitted_classifier(two_classes):
