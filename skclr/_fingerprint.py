@@ -26,7 +26,13 @@ _WITHOUT_INFLUENCE = frozenset(
 _LONGEST_TEXT = 60  # of a parameter that is shown as it is
 _ROWS_AT_ONCE = 4096
 # stores of before these parameters knew no others than these values
-_NEWER = {"cycle_factor": 1.0, "warmup": 0.0, "image_size": 32, "class_weight": None}
+_NEWER = {
+    "cycle_factor": 1.0,
+    "warmup": 0.0,
+    "image_size": 32,
+    "class_weight": None,
+    "batch_schedule": None,
+}
 
 
 def fingerprint(candidate: Any) -> str:

@@ -49,7 +49,15 @@ from skclr.classifier._saving import (
     to_safetensors,
     upgraded,
 )
-from skclr.classifier._schedule import check_warmup, needed_boundaries, schedule_callbacks
+from skclr.classifier._schedule import (
+    batch_schedule_callbacks,
+    batch_schedule_of,
+    check_batch_schedule,
+    check_warmup,
+    first_batch_size,
+    needed_boundaries,
+    schedule_callbacks,
+)
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult
 
@@ -81,17 +89,17 @@ class CLRLeNetClassifier(ImageClassifier):
         down to almost nothing, over `max_epochs`), ``"lr_halving"`` (from `max_lr` down to
         `base_lr`), ``"cosine"`` (from `max_lr` down to `base_lr` along half a cosine, over
         `max_epochs`), ``"cosine_restarts"`` (the same fall again and again),
-        ``"batch_doubling"`` (the rate `max_lr`, a growing batch), or a function
-        ``iteration -> learning rate``. None leaves the rate to callbacks and optimizer, which
-        begins with `max_lr` (or ``optimizer__lr``); with a schedule nothing else may set it.
+        ``"batch_doubling"`` (short for ``"constant"`` with ``batch_schedule="doubling"``), or a
+        function ``iteration -> learning rate``. None leaves the rate to callbacks and optimizer,
+        which begins with `max_lr` (or ``optimizer__lr``); with a schedule nothing else may set it.
     base_lr, max_lr : float or "auto", default=0.001 and 0.1
         The boundaries of the learning rate. ``"auto"`` has them measured by
         :func:`skclr.lr_range_test` on the training data before the training, in at most 920
         updates.
     step_size : float, default=2.5
-        Half a cycle, in epochs; for ``"batch_doubling"`` the epochs at each batch size, for
-        ``"lr_halving"`` the epochs between halvings, for ``"cosine_restarts"`` the epochs of the
-        first fall.
+        Half a cycle, in epochs; for ``"lr_halving"`` the epochs between halvings, for
+        ``"cosine_restarts"`` the epochs of the first fall, and where the batch is doubled the
+        epochs at each batch size.
     gamma : float, default=0.9998
         The amplitude of ``"exp_range"`` decays by this factor with each iteration.
     cycle_factor : float, default=1.0
@@ -100,11 +108,18 @@ class CLRLeNetClassifier(ImageClassifier):
         Epochs in which ``"cosine"`` and ``"cosine_restarts"`` climb from `base_lr` to `max_lr`
         first; for ``"cosine"`` fewer than `max_epochs`.
     batch_size : int, default=64
-        Samples in a batch of training; in the first epochs of ``"batch_doubling"``. Where it does
-        not divide the data, all batches of an epoch are a little smaller, and differ by at most
-        one sample; ``iterator_train__drop_last=True`` makes them whole and leaves out the rest.
+        Samples in a batch of training; in the first epochs, where the batch is doubled. Where it
+        does not divide the data, all batches of an epoch are a little smaller, and differ by at
+        most one sample; ``iterator_train__drop_last=True`` makes them whole and leaves out the
+        rest.
     max_batch_size : int, default=4096
-        Where ``"batch_doubling"`` stops.
+        Where doubling stops.
+    batch_schedule : {"doubling", "noise"}, callable or None, default=None
+        How the batch size moves, beside any `schedule` of the rate. ``"doubling"``: twice as large
+        every `step_size` epochs, up to `max_batch_size`. ``"noise"``: the same after each epoch
+        whose gradient is noisy enough for that to pay, see
+        :class:`skclr.callbacks.NoiseDoubling`. A function ``epoch -> batch size`` of the epoch
+        counted from 0, over all calls, takes the place of `batch_size`. None: it stays.
     momentum : float, default=0.9
         Of SGD, or of another `optimizer` that has a parameter of that name.
     weight_decay : float, default=0.0
@@ -263,6 +278,7 @@ class CLRLeNetClassifier(ImageClassifier):
         warmup: float = 0.0,
         batch_size: int = 64,
         max_batch_size: int = 4096,
+        batch_schedule: str | Callable[[int], int] | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         max_epochs: int = 10,
@@ -298,6 +314,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.warmup = warmup
         self.batch_size = batch_size
         self.max_batch_size = max_batch_size
+        self.batch_schedule = batch_schedule
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -433,11 +450,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
             check_callback(item)
-        if self.schedule == "batch_doubling" and self.max_batch_size < self.batch_size:
-            raise ValueError(
-                "max_batch_size must be at least batch_size, got "
-                f"max_batch_size={self.max_batch_size!r} and batch_size={self.batch_size!r}."
-            )
+        check_batch_schedule(self)
         if self.schedule == "cosine":
             check_warmup(self.warmup, self.max_epochs)
 
@@ -464,7 +477,7 @@ class CLRLeNetClassifier(ImageClassifier):
 
     def _parameters_in_effect(self):
         names = ("schedule", "step_size", "gamma", "cycle_factor", "warmup", "batch_size",
-                 "max_batch_size", "momentum", "weight_decay")  # fmt: skip
+                 "max_batch_size", "batch_schedule", "momentum", "weight_decay")  # fmt: skip
         boundaries = self._training.boundaries
         # what the optimizer goes on with, where no schedule sets it
         free = (
@@ -562,7 +575,7 @@ class CLRLeNetClassifier(ImageClassifier):
         return Boundaries(**settled, lr_range=lr_range)
 
     def without_schedule(self) -> CLRLeNetClassifier:
-        """Leave the learning rate to callbacks, and hold no samples out.
+        """Leave the learning rate to callbacks, keep the first batch size, and hold no samples out.
 
         Returns
         -------
@@ -571,23 +584,33 @@ class CLRLeNetClassifier(ImageClassifier):
         """
         max_lr = 0.1 if self.max_lr == AUTO else self.max_lr
         return self.set_params(
-            schedule=None, base_lr=1e-3, max_lr=max_lr, validation_fraction=None, checkpoint=None
+            schedule=None,
+            base_lr=1e-3,
+            max_lr=max_lr,
+            batch_size=first_batch_size(self),
+            batch_schedule=None,
+            validation_fraction=None,
+            checkpoint=None,
         )
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return the callbacks that every training has, the schedule first."""
         own = [] if self.callbacks == "disable" else self._default_callbacks
-        schedule = schedule_callbacks(
+        sizes = batch_schedule_callbacks(
+            batch_schedule_of(self.schedule, self.batch_schedule),
+            step_size=self.step_size,
+            batch_size=self.batch_size,
+            max_batch_size=self.max_batch_size,
+        )
+        rates = schedule_callbacks(
             self.schedule,
             self._boundary,
             step_size=self.step_size,
             gamma=self.gamma,
             cycle_factor=self.cycle_factor,
             warmup=self.warmup,
-            batch_size=self.batch_size,
-            max_batch_size=self.max_batch_size,
         )
-        return [*schedule, *own]
+        return [*sizes, *rates, *own]
 
     def get_params_for_optimizer(
         self, prefix: str, named_parameters: Any

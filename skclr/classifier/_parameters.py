@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback, InputShapeSetter
 
 from skclr.batches import sides_of
-from skclr.classifier._schedule import SCHEDULES
+from skclr.classifier._schedule import BATCH_SCHEDULES, SCHEDULES
 from skclr.lenet import LeNet5
 
 _INSTEAD = {  # of parameters of skorch's
@@ -35,6 +35,7 @@ CONSTRAINTS: dict[str, list] = {
     "warmup": [Interval(Real, 0, None, closed="left")],
     "batch_size": [_FROM_ONE],
     "max_batch_size": [_FROM_ONE],
+    "batch_schedule": [StrOptions(set(BATCH_SCHEDULES)), callable, None],
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "weight_decay": [Interval(Real, 0, np.inf, closed="left")],
     "max_epochs": [_FROM_ONE],

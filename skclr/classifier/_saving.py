@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ from skclr._training import Boundaries, PredictionState, TrainingState
 from skclr.batches import InputShape
 
 _ENTRY = "skclr"  # the name of ours in the header of a file of safetensors
+# parameters that pickles of before do not have
+_DEFAULTS_OF_NEWER = {
+    "cycle_factor": 1.0,
+    "warmup": 0.0,
+    "image_size": 32,
+    "class_weight": None,
+    "batch_schedule": None,
+}
 
 
 def to_safetensors(
@@ -176,8 +185,11 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Version 0.1 kept what was fitted in many attributes, which stand in two values today.
     """
-    newer = {"cycle_factor": 1.0, "warmup": 0.0, "image_size": 32, "class_weight": None}
-    old = newer | dict(state)
+    old = _DEFAULTS_OF_NEWER | dict(state)
+    training = old.get("_training")
+    if training is not None and training.parameters:  # of which no change is to take effect
+        known = _DEFAULTS_OF_NEWER | dict(training.parameters)
+        old["_training"] = replace(training, parameters=known)
     if not old.keys() & {"classes_inferred_", "_generators", "_used"}:
         return old
     optimizer = old.get("optimizer_")
@@ -202,6 +214,6 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
         boundaries=Boundaries(
             old.pop("base_lr_", None), old.pop("max_lr_", None), old.pop("lr_range_", None)
         ),
-        parameters={name: old[name] for name in ("cycle_factor", "warmup")} | used,
+        parameters={name: old[name] for name in _DEFAULTS_OF_NEWER} | used,
     )
     return old

@@ -45,6 +45,21 @@ def test_every_schedule_keeps_its_place(schedule, data, tmp_path):
     check_kills(tmp_path, train, [1, 3, 5, 8], data[0])
 
 
+def growing(epoch):
+    return [32, 64, 16][epoch]
+
+
+@pytest.mark.parametrize("schedule", ["exp_range", "one_cycle"])
+@pytest.mark.parametrize("batch_schedule", ["doubling", "noise", growing])
+def test_both_knobs_keep_their_places(schedule, batch_schedule, data, tmp_path):
+    def train(**given):
+        params = {"schedule": schedule, "batch_schedule": batch_schedule}
+        return small(batch_size=8, max_batch_size=32, **params, **given).fit(*data)
+
+    assert len(set(train().history_[:, "batch_size"])) > 1
+    check_kills(tmp_path, train, [3, 6, 8], data[0])
+
+
 def test_the_order_of_an_epoch_and_its_augmentation_go_on_in_its_middle(data, tmp_path):
     def train(**given):
         clf = small(augmentation=RandomShiftFlip(), validation_fraction=0.2, max_epochs=2, **given)

@@ -91,6 +91,10 @@ def falling(t):
     return 0.01 / (1 + t)
 
 
+def growing(epoch):
+    return 8 + 4 * epoch
+
+
 def no_number(t):
     return float("nan")
 
@@ -206,6 +210,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "gamma": ([0.9, 1.0], [2.0]),
     "batch_size": ([8, 16, 100], [0, 2.5, "all"]),
     "max_batch_size": ([4096], [8, 0]),
+    "batch_schedule": ([None], ["doubling", "noise", growing, no_number, "tripling", 8]),
     "momentum": ([0.5, 0.9], [0.0, 1.5]),
     "weight_decay": ([0.0, 0.01], [-1.0]),
     "max_epochs": ([1, 2], [0, "3"]),

@@ -128,6 +128,9 @@ WRONG_PARAMETERS = [
     ({"step_size": 0}, "step_size"),
     ({"step_size": -2}, "step_size"),
     ({"step_size": math.nan}, "step_size"),
+    ({"batch_schedule": "tripling"}, "batch_schedule.*doubling.*noise.*tripling"),
+    ({"batch_schedule": lambda epoch: epoch}, "gave 0 as the batch size of epoch 0"),
+    ({"batch_schedule": "noise", "schedule": "batch_doubling"}, "batch_schedule has to be None"),
     (
         {"schedule": "batch_doubling", "batch_size": 64, "max_batch_size": 32},
         "max_batch_size.*32.*64",

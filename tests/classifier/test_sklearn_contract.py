@@ -57,6 +57,8 @@ def expected_failures(estimator):
         CLRLeNetClassifier(validation_fraction=0.2),
         CLRLeNetClassifier(class_weight="balanced"),
         CLRLeNetClassifier(module=DoubleLeNet5),
+        CLRLeNetClassifier(schedule="cosine", batch_schedule="doubling"),
+        CLRLeNetClassifier(batch_schedule="noise"),
         # a flip would exchange the two features of scikit-learn's data, and the classes with them
         CLRLeNetClassifier(augmentation=RandomShiftFlip(flip=False)),
     ],
@@ -89,6 +91,7 @@ WRONG_VALUES = {
     "warmup": [-0.5, "1", None],
     "batch_size": [0, -1, 1.5, "64", None],
     "max_batch_size": [0, -1, 1.5, "64", None],
+    "batch_schedule": ["tripling", "None", 64, [64, 128]],
     "momentum": [1, -0.1, math.nan, "0", None],
     "weight_decay": [-0.1, math.inf, math.nan, "0", None],
     "max_epochs": [0, -1, 1.5, "1", None],
@@ -178,6 +181,8 @@ def test_an_augmentation_that_returns_something_else_is_named(two_classes, wrong
     [
         {"batch_size": 10**30},
         {"max_batch_size": 10**30, "schedule": "batch_doubling", "step_size": 0.01},
+        {"max_batch_size": 10**30, "batch_schedule": "noise"},
+        {"batch_schedule": lambda epoch: 10**30},
         {"step_size": 1e-300},
         {"step_size": 1e300},
         {"gamma": 1e-300},

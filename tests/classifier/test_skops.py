@@ -41,7 +41,10 @@ def test_no_tensor_stands_outside_of_the_parts_of_skorch(two_classes, params):
     assert tensors_in({name: value for name, value in state.items() if name not in parts}) == []
 
 
-@pytest.mark.parametrize("params", [{}, {"schedule": "batch_doubling"}, {"schedule": "constant"}])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"schedule": "batch_doubling"}, {"schedule": "constant"}, {"batch_schedule": "noise"}],
+)
 def test_skops_saves_and_loads_it_and_it_learns_on(two_classes, params):
     X, y = two_classes
     clf = fitted(two_classes, **params)
