@@ -13,6 +13,7 @@ LESSONS = [
     "plot_schedules",
     "plot_clr_training",
     "plot_batch_doubling",
+    "plot_two_knobs",
     "plot_averages",
     "plot_compare_schedules",
     "plot_learning_rate_or_batch_size",
