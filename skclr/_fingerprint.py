@@ -21,7 +21,7 @@ from skorch.callbacks import Callback, ParamMapper
 
 # parameters that change nothing in a run of a comparison, which sets them, or in any training
 _WITHOUT_INFLUENCE = frozenset(
-    {"verbose", "random_state", "warm_start", "checkpoint", "checkpoint_every"}
+    {"verbose", "random_state", "warm_start", "checkpoint", "checkpoint_every", "distributed"}
 )
 _LONGEST_TEXT = 60  # of a parameter that is shown as it is
 _ROWS_AT_ONCE = 4096

@@ -3,7 +3,7 @@
 from skclr._checkpoints._checks import check_optimizer, check_weights
 from skclr._checkpoints._file import CheckpointFile, write_whole
 from skclr._checkpoints._format import NOT_OURS, pack, unpack
-from skclr._checkpoints._identity import places_looked_at, training_identity
+from skclr._checkpoints._identity import differences, places_looked_at, training_identity
 from skclr._checkpoints._net_state import beginning_digest
 from skclr._checkpoints._recorder import Recorder, Sweeps, checkpoint_path, is_folder
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_optimizer",
     "check_weights",
     "checkpoint_path",
+    "differences",
     "is_folder",
     "pack",
     "places_looked_at",

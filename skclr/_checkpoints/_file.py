@@ -47,7 +47,14 @@ class CheckpointFile:
     ----------
     path : Path
         Of the file. Its lock, an empty file, and the file to come lie beside it, hidden.
+
+    Attributes
+    ----------
+    is_written_here : bool
+        Whether this process writes it, and not another one of the same training.
     """
+
+    is_written_here = True
 
     def __init__(self, path: Path):
         self.path = path

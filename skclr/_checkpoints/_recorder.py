@@ -23,7 +23,7 @@ from skclr._checkpoints._net_state import (
     set_generators,
 )
 from skclr._checkpoints._values import Tensors, decode, encode
-from skclr._process import Interrupts
+from skclr._process import AgreedInterrupts, Interrupts
 from skclr.exceptions import CheckpointWarning
 
 _ENTRY = "skclr.checkpoint"
@@ -129,7 +129,7 @@ class Recorder:
         self._epoch_tensors: Tensors = {}
         self._encoder = EpochEncoder()
         self._unknown: set[str] = set()
-        self._interrupts = Interrupts()
+        self._interrupts: Interrupts | AgreedInterrupts = Interrupts()
 
     @property
     def is_finished(self) -> bool:
@@ -237,7 +237,7 @@ class Recorder:
             state = decode(self._found["state"]["generators"], self._tensors)
             set_generators(self._net, state)
 
-    def listen_to(self, interrupts: Interrupts) -> None:
+    def listen_to(self, interrupts: Interrupts | AgreedInterrupts) -> None:
         """Let Ctrl-C wait until the batch has been trained and the state written."""
         self._interrupts = interrupts
         interrupts.may_wait = True
@@ -303,6 +303,8 @@ class Recorder:
     # ---------------------------------------------------------------- writing
 
     def _write(self, phase: str, n_epochs: int = 0, n_batches: int = 0) -> None:
+        if not self._file.is_written_here:
+            return
         tensors: Tensors = {}
         state, history = None, []
         if phase != SWEEPS:

@@ -1,4 +1,4 @@
-"""What the whole process lends to a training: generators, threads, signals, streams."""
+"""What a process lends to a training: generators, threads, signals, streams, other processes."""
 
 from skclr._process._generators import (
     GeneratorStates,
@@ -7,15 +7,26 @@ from skclr._process._generators import (
     isolated_generators,
     set_generator_states,
 )
+from skclr._process._group import (
+    AgreedInterrupts,
+    Group,
+    as_bytes,
+    find_group,
+    speaks_for_all,
+)
 from skclr._process._interrupts import Interrupts, watched_interrupts
 from skclr._process._streams import flushable_streams
 from skclr._process._threads import one_thread, side_by_side
 from skclr._process._turns import process_lock
 
 __all__ = [
+    "AgreedInterrupts",
     "GeneratorStates",
+    "Group",
     "Interrupts",
+    "as_bytes",
     "draw_seed",
+    "find_group",
     "flushable_streams",
     "generator_states",
     "isolated_generators",
@@ -23,6 +34,7 @@ __all__ = [
     "process_lock",
     "set_generator_states",
     "side_by_side",
+    "speaks_for_all",
     "watched_interrupts",
 ]
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from skclr._checkpoints import is_folder
 from skclr._history import train_rows
-from skclr._process import flushable_streams
+from skclr._process import flushable_streams, speaks_for_all
 from skclr._progress import Ticker, progress
 from skclr._sweeps._sweep import draw_seeds
 from skclr._training import check_net, fit_clone, labels_for
@@ -49,7 +49,8 @@ def measure_candidates(
     y = labels_for(estimator, X, y)
     (seed,) = draw_seeds(random_state, 1)
     unfitted = clone(estimator)  # no weights travel to the processes
-    with progress(epochs * len(lrs), show=bool(verbose)) as bar, flushable_streams():
+    shown = bool(verbose) and speaks_for_all(estimator)
+    with progress(epochs * len(lrs), show=shown) as bar, flushable_streams():
         losses = Parallel(n_jobs=n_jobs)(
             delayed(_train_at)(unfitted, lr, bar.ticker(), epochs, X, y, sample_weight, seed)
             for lr in lrs.tolist()

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from torch.utils.data import Dataset
 
-from skclr._process import flushable_streams
+from skclr._process import flushable_streams, speaks_for_all
 from skclr._progress import Ticker, progress
 from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
 from skclr._training import check_net, fit_clone, labels_for, parameter_names
@@ -84,7 +84,8 @@ def measure_sweeps(
         raise ValueError(f"n_iter must be None or at least {FEWEST_RATES}, got {n_iter!r}.")
     sweep.set_params(n_iter=n_iter)
     y = labels_for(estimator, X, y)
-    with progress(n_repeats, "sweeps", show=bool(verbose)) as bar, flushable_streams():
+    shown = bool(verbose) and speaks_for_all(estimator)
+    with progress(n_repeats, "sweeps", show=shown) as bar, flushable_streams():
         ticker = bar.ticker(per_epoch=0, per_training=1)
         seeds = draw_seeds(random_state, n_repeats)
         known = {} if known is None else known

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch.utils.data import Dataset
@@ -17,7 +18,7 @@ from skclr._checkpoints import (
     training_identity,
 )
 from skclr._process import watched_interrupts
-from skclr._training._engine import PiecewiseNet
+from skclr._training._grouped import GroupedNet, GroupFile
 from skclr._training._network import NO_COMPILER, is_lack_of_compiler
 from skclr.callbacks import SweepEnded
 
@@ -29,7 +30,7 @@ class Split(NamedTuple):
     valid: Dataset | None
 
 
-class CheckpointedNet(PiecewiseNet):
+class CheckpointedNet(GroupedNet):
     """A net whose trainings can be killed: with a `checkpoint`, each goes on where it was."""
 
     checkpoint: Any = None  # pickles of before have neither
@@ -41,7 +42,7 @@ class CheckpointedNet(PiecewiseNet):
     @contextmanager
     def _recorded(self, data: Mapping[str, Any], n_calls: int, new: bool) -> Iterator[int | None]:
         """Have the training under way written down; give the seed of a new one."""
-        seed = self._drawn_seed() if new else None
+        seed = self._agreed_seed(data, n_calls, new)
         if self.checkpoint is None:
             yield seed
             return
@@ -49,7 +50,7 @@ class CheckpointedNet(PiecewiseNet):
         told = {} if self.random_state is None or not new else {"random_state": self._shown(seed)}
         beginning = None if new else beginning_digest(self, self._training.generators)
         identity = training_identity(self, data, **told, call=n_calls, beginning=beginning)
-        file = CheckpointFile(checkpoint_path(self.checkpoint, identity, n_calls))
+        file = self._file_of(identity, n_calls)
         with file.locked():
             recorder = Recorder(
                 self, file, identity, self.checkpoint_every, self.max_epochs, self._begin_step
@@ -61,6 +62,13 @@ class CheckpointedNet(PiecewiseNet):
                 yield recorder.seed
             finally:
                 self._recorder = None
+
+    def _file_of(self, identity: Mapping[str, Any], n_calls: int) -> CheckpointFile:
+        if self._group is None:
+            return CheckpointFile(checkpoint_path(self.checkpoint, identity, n_calls))
+        if self._is_silent:
+            return GroupFile(Path(self.checkpoint), self._group)
+        return GroupFile(checkpoint_path(self.checkpoint, identity, n_calls), self._group)
 
     def _shown(self, seed: int | None) -> str:
         given = self.random_state
@@ -77,9 +85,9 @@ class CheckpointedNet(PiecewiseNet):
 
     def _train_on(self, split: Split) -> None:
         y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
-        with watched_interrupts() as interrupts:
+        with watched_interrupts() as interrupts, self._heard_by_all(interrupts) as heard:
             if self._recorder is not None:
-                self._recorder.listen_to(interrupts)
+                self._recorder.listen_to(heard)
             try:
                 self.notify("on_train_begin", X=split.train, y=y)
                 self.fit_loop(split, epochs=self._epochs_left())

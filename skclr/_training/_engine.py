@@ -91,7 +91,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         return int(check_random_state(self.random_state).randint(2**31))
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = ("_answering", "_step", "_recorder", "_draws_from_own_generators")
+        transient = ("_answering", "_step", "_recorder", "_group", "_draws_from_own_generators")
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in transient}
 

@@ -132,7 +132,7 @@ class ImageClassifier(FittedNet):
         """
         validation = X_val, y_val, sample_weight_val
         new = not (self.warm_start and self.initialized_)
-        with self._whole_or_not_at_all(copied=self.warm_start):
+        with self._whole_or_not_at_all(copied=self.warm_start), self._in_group():
             return self._train(X, y, sample_weight, validation, new=new)
 
     def partial_fit(
@@ -177,7 +177,7 @@ class ImageClassifier(FittedNet):
         """
         validation = X_val, y_val, sample_weight_val
         new = not self.initialized_
-        with self._whole_or_not_at_all(copied=True):
+        with self._whole_or_not_at_all(copied=True), self._in_group():
             return self._train(X, y, sample_weight, validation, new=new, all_classes=classes)
 
     @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from skclr._process import draw_seed
+from skclr._training._exchange import GradientExchange
 from skclr._training._losses import each_sample, weighted
 from skclr._training._network import Network, join_answers, parameter_names
 from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
@@ -32,7 +33,14 @@ class TrainingStep:
         Applied to the prepared images of each piece.
     loss_draws_nothing : bool
         Whether calls of `loss` itself, beside the criterion's, may run at the same time.
+
+    Attributes
+    ----------
+    exchange : GradientExchange or None
+        What shares the pieces out among processes, where there are several.
     """
+
+    exchange: GradientExchange | None = None
 
     def __init__(
         self,
@@ -74,7 +82,7 @@ class TrainingStep:
             return self._computed(self._pieces(images, targets, weights))
 
     def _computed(self, pieces):
-        if self.shares and len(pieces) > 1:
+        if self.exchange is not None or (self.shares and len(pieces) > 1):
             return self._side_by_side(pieces)
         losses, answers = [], []
         for piece in pieces:
@@ -87,7 +95,11 @@ class TrainingStep:
         return {"loss": sum(losses), "y_pred": join_answers(answers)}
 
     def _side_by_side(self, pieces):
-        """Give each thread a piece at a time; add up the gradients in the order of the pieces."""
+        """Give each thread a piece at a time; add up the gradients in the order of the pieces.
+
+        Where there are several processes, each does that with its share of the pieces.
+        """
+        exchange = self.exchange
 
         def compute(piece):
             loss, answer = self._loss(piece)
@@ -95,12 +107,25 @@ class TrainingStep:
             gradients = torch.autograd.grad(loss, self.parameters, share)
             return loss.detach() * share, answer.detach(), gradients
 
-        outcomes = self.network.side_by_side(compute, pieces)
-        losses, answers, gradients = zip(*outcomes, strict=True)
-        by_parameter = zip(*gradients, strict=True)
-        for parameter, (total, *others) in zip(self.parameters, by_parameter, strict=True):
-            for gradient in others:
-                total.add_(gradient)
+        def compute_as_in_turn(piece):
+            loss, answer = self._loss(piece)
+            if len(pieces) > 1:
+                loss = loss * piece.share
+            gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            return loss.detach(), detached(answer), gradients
+
+        totals: list[torch.Tensor | None]
+        if exchange is None:
+            outcomes = self.network.side_by_side(compute, pieces)
+            losses, answers, gradients = map(list, zip(*outcomes, strict=True))
+            totals = [added_up(parts) for parts in zip(*gradients, strict=True)]
+        else:
+            losses, answers, totals = exchange(
+                compute if self.shares else compute_as_in_turn, pieces
+            )
+        for parameter, total in zip(self.parameters, totals, strict=True):
+            if total is None:  # of one that the loss does not depend on
+                continue
             # compiled code returns them as it likes, and optimizers expect those of the parameter
             if total.stride() != parameter.stride():
                 total = torch.empty_like(parameter).copy_(total)
@@ -135,6 +160,21 @@ class TrainingStep:
         if piece.weights is not None:
             loss = weighted(loss, piece.weights, self.reduction)
         return loss, answer
+
+
+def added_up(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of gradients in their order, in the memory of the first one."""
+    total, *others = gradients
+    for gradient in others:
+        total.add_(gradient)
+    return total
+
+
+def detached(answer: Any) -> Any:
+    """Return an answer without what it was computed from."""
+    if isinstance(answer, tuple):
+        return tuple(map(detached, answer))
+    return answer.detach()
 
 
 def augmented(

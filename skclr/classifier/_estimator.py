@@ -38,8 +38,10 @@ from skclr.classifier._onnx import check_target, imported_onnx, to_onnx, write_m
 from skclr.classifier._parameters import (
     CONSTRAINTS,
     SignatureOfInit,
+    check_bases,
     check_callback,
     check_device,
+    check_device_of_group,
     check_image_size,
     check_names,
 )
@@ -159,6 +161,11 @@ class CLRLeNetClassifier(ImageClassifier):
         further call of `partial_fit` has a file of its own, with a number at the end of its name.
     checkpoint_every : float, default=1.0
         Epochs from one checkpoint to the next: 0.1 writes ten times an epoch.
+    distributed : bool, default=False
+        Whether a training is shared by all processes of torch's process group, as ``torchrun``
+        starts them: each computes some of the pieces of every batch, and the model has the bits
+        that one process gives it. All of them call `fit` with the same data and parameters, and
+        have the same fitted classifier afterwards. See the notes.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Added to the default ones. ``"disable"`` runs the schedule and nothing else, so that the
         history holds the raw values of each batch only.
@@ -231,6 +238,15 @@ class CLRLeNetClassifier(ImageClassifier):
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
+    With ``distributed=True`` a batch has as many pieces as without: two below 513 samples, 16 of
+    4,096. A process without a piece waits for the others. Held-out samples and predictions are
+    computed whole in each process, and so are the sweeps' boundaries of ``"auto"``. What needs a
+    batch as a whole (batch normalization, class weights in the criterion) or draws random numbers
+    with each piece (dropout, an augmentation without a parameter ``generator``) is refused, and so
+    is a device other than the CPU. The first process prints, logs and writes; an error or Ctrl-C in
+    one of them is raised in all. Where torch's process group has not been set up, `fit` does it
+    from what ``torchrun`` has left in the environment, with gloo.
+
     A file of `checkpoint` is one of safetensors and JSON, from which no code is run. It is told by
     the parameters, the data and the versions of this library, torch, NumPy, scikit-learn and
     skorch: where one of these is another one, `fit` raises ValueError with what it is, and leaves
@@ -291,6 +307,7 @@ class CLRLeNetClassifier(ImageClassifier):
         warm_start: bool = False,
         checkpoint: str | os.PathLike | None = None,
         checkpoint_every: float = 1.0,
+        distributed: bool = False,
         callbacks: list | str | None = None,
         device: str | torch.device | None = "cpu",
         compile: bool = False,
@@ -327,6 +344,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
+        self.distributed = distributed
         self.callbacks = callbacks
         self.device = device
         self.compile = compile
@@ -338,6 +356,7 @@ class CLRLeNetClassifier(ImageClassifier):
         self.predict_nonlinearity = predict_nonlinearity
         self.use_caching = use_caching
         self.torch_load_kwargs = torch_load_kwargs
+        check_bases(type(self))
         check_names(kwargs, self.prefixes_, type(self).__name__, TypeError)
         self.__dict__.update(kwargs)
 
@@ -446,6 +465,8 @@ class CLRLeNetClassifier(ImageClassifier):
             check_boundaries(self.base_lr, self.max_lr)
         self._check_rates_of_optimizer()
         check_device(self.device)
+        if self.distributed:
+            check_device_of_group(self.device)
         check_image_size(self.image_size, self.module)
         self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
@@ -669,6 +690,8 @@ class CLRLeNetClassifier(ImageClassifier):
         >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
         True
         """
+        if self._is_silent:  # the first process of a training writes for all
+            return
         if f_params is None:  # by this name skorch's Checkpoint calls it
             f_params = kwargs.pop("f_module", None)
         if f_params is not None:

@@ -48,6 +48,7 @@ CONSTRAINTS: dict[str, list] = {
     "warm_start": ["boolean"],
     "checkpoint": [str, os.PathLike, None],
     "checkpoint_every": [_ABOVE_ZERO],
+    "distributed": ["boolean"],
     "callbacks": [list, StrOptions({"disable"}), None],
     "device": [str, torch.device, None],
     "compile": ["boolean"],
@@ -124,6 +125,26 @@ def check_device(device: torch.device | str | None) -> None:
     check_default_device()
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
+
+
+def check_device_of_group(device: torch.device | str | None) -> None:
+    """Raise ValueError unless a training on this device can be shared by several processes."""
+    if torch.device(device or "cpu").type != "cpu":
+        raise ValueError(
+            f"device={device!r}: with distributed=True all processes compute on the CPU. Leave the "
+            "device out, or set distributed=False."
+        )
+
+
+def check_bases(estimator: type) -> None:
+    """Raise TypeError for a class whose bases do not work together."""
+    if any(base.__module__ == "skorch.hf" and base.__name__ == "AccelerateMixin"
+           for base in estimator.__mro__):  # fmt: skip
+        raise TypeError(
+            f"{estimator.__name__}: AccelerateMixin puts a step of its own in the place of this "
+            "classifier's, without augmentation and without pieces. To train on several processes, "
+            "leave the mixin out, set distributed=True and start the program by torchrun."
+        )
 
 
 def check_default_device() -> None:

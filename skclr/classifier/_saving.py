@@ -23,6 +23,7 @@ _DEFAULTS_OF_NEWER = {
     "image_size": 32,
     "class_weight": None,
     "batch_schedule": None,
+    "distributed": False,
 }
 
 

@@ -174,6 +174,12 @@ def _checked_data(candidates: Mapping[str, Any], data: ComparedData) -> Compared
                 f"Candidate {name!r} must be a CLRLeNetClassifier or a skorch classifier, "
                 f"got {candidate!r}."
             )
+        if getattr(candidate, "distributed", False):
+            raise ValueError(
+                f"Candidate {name!r} has distributed=True, which shares one training among "
+                "processes, and a comparison is many trainings: set distributed=False, and let "
+                "n_jobs, or Dask, run several of them at the same time."
+            )
         if _can_tell(candidate):
             _check_trainable(name, candidate, data)
     return data
