@@ -104,6 +104,7 @@ WRONG_VALUES = {
     "warm_start": [None, "yes", 2],
     "checkpoint": [1, b"file"],
     "checkpoint_every": [0, -1, math.inf, "1", None],
+    "distributed": [None, "yes", 2],
     "callbacks": ["print", 1, CyclicLR()],
     "device": [1],
     "compile": [None, "yes", 2],
