@@ -12,9 +12,9 @@ from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
-from skclr import lr_range_test
+from skclr import SnapshotEnsemble, lr_range_test
 from skclr.augmentation import RandomShiftFlip
-from skclr.callbacks import GradientNoiseScale
+from skclr.callbacks import CycleAverage, GradientNoiseScale
 
 pytestmark = can_fork
 
@@ -74,6 +74,7 @@ CASES = {
                               "base_lr": 1e-5,
                               "callbacks": [EarlyStopping(patience=1, threshold=0.5)]},
     "noise scale": {"callbacks": [GradientNoiseScale(batch_size=64, n_batches=2)]},
+    "averages": {"schedule": "triangular", "callbacks": [CycleAverage()]},
     "scheduler": {"schedule": None, "callbacks": [LRScheduler("StepLR", step_size=1)]},
     "Adam": {"optimizer": torch.optim.Adam, "max_lr": 0.01, "weight_decay": 1e-3},
     "LBFGS": {"optimizer": torch.optim.LBFGS, "optimizer__max_iter": 2, "schedule": "constant",
@@ -179,7 +180,13 @@ def built_of_instances(data, **params):
                       max_lr=0.01, **params).fit(X, y), X)  # fmt: skip
 
 
-WAYS = [gone_on, validated, searched, measured, built_of_instances]
+def kept_at_low_points(data, **params):
+    X, y = data
+    cycles = small(schedule="triangular", max_epochs=3, **params)
+    return SnapshotEnsemble(cycles, n_members=2).fit(X, y).predict_proba(X).tobytes()
+
+
+WAYS = [gone_on, validated, searched, measured, built_of_instances, kept_at_low_points]
 
 
 @pytest.fixture(scope="module")
