@@ -1,5 +1,7 @@
 """What all tests share: a few real images, one thread, and no window."""
 
+import signal
+
 import matplotlib
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from skclr import load_fashion_mnist_sample
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background is started so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -143,15 +143,6 @@ def test_every_is_a_number_of_epochs(every, table, tmp_path):
         make(tmp_path / "a", every=every).fit(*table)
 
 
-@pytest.fixture
-def noticed_interrupts():
-    """Raise KeyboardInterrupt at SIGINT, which a process in the background is started to ignore."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
-@pytest.mark.usefixtures("noticed_interrupts")
 def test_an_interrupt_is_no_end(table, tmp_path):
     class Interrupting(Callback):
         only_watches = True
