@@ -70,8 +70,8 @@ class LabelledImages:
             raise ValueError(f"Every sample of {name} has a weight of zero, by its class.")
         if needs_two_classes and len(labels) < 2:
             raise ValueError(
-                f"There must be at least two classes, and but for weights of zero {name} has 1 "
-                f"class: {labels}."
+                "There must be at least two classes, and but for a sample_weight or class_weight "
+                f"of zero {name} has 1 class: {labels}."
             )
 
     def part(self, indices: np.ndarray | None) -> Dataset:

@@ -31,7 +31,7 @@ WRONG = {
     "a number": (1.0, r"has the shape \(\)"),
     "zeros": (ONES * 0, "sample_weight must not be zero everywhere"),
     "words": (["heavy"] * 60, "sample_weight must be an array of numbers"),
-    "one class": ("by class", "at least two classes, and but for weights of zero y has 1 class"),
+    "one class": ("by class", "a sample_weight or class_weight of zero y has 1 class"),
 }
 
 
@@ -71,7 +71,7 @@ def test_wrong_weights_of_samples_are_answered_with_a_sentence(two_classes, kind
         ({1: np.nan, 9: 1}, "class_weight must be finite"),
         ({1: 0, 9: 0}, "class_weight must not be zero everywhere"),
         ({1: "much", 9: 1}, "class_weight must be an array of numbers"),
-        ({1: 0, 9: 1}, "at least two classes, and but for weights of zero y has 1 class: [9]"),
+        ({1: 0, 9: 1}, "a sample_weight or class_weight of zero y has 1 class: [9]"),
     ],
     ids=str,
 )
