@@ -30,7 +30,8 @@ DRAWS = (
 WHOLE = (
     "distributed=True shares a batch out in pieces, and this training sees each batch as a whole: "
     "through batch normalization, or through a criterion that is no mean over its samples, as one "
-    "with class weights. Leave that out, or set distributed=False."
+    "with weights of its own (class_weight of the classifier is as good). Leave that out, or set "
+    "distributed=False."
 )
 
 
@@ -92,7 +93,8 @@ class GradientExchange:
         with _drawing_nothing() if self._may_draw else _unwatched():
             outcomes = self._compute_all(compute, own)
         told = _packed(outcomes)
-        key = zlib.crc32(b"".join(_raw(piece.targets) for piece in pieces), self._weights)
+        of_batch = [part for piece in pieces for part in (piece.targets, piece.weights)]
+        key = digest_of(of_batch, self._weights)
         n_samples = sum(len(piece.targets) for piece in pieces)
         lengths = group.meet(f"train on {n_samples} samples", key, len(told))
         totals: list[Tensor | None] = [None] * len(self._parameters)
@@ -188,12 +190,11 @@ def _unwatched() -> Iterator[None]:
     yield
 
 
-def digest_of(state: dict[str, Any]) -> int:
-    """Return a number that tells weights and buffers from others."""
-    found = 0
-    for value in state.values():
-        if isinstance(value, Tensor):
-            found = zlib.crc32(_raw(value), found)
+def digest_of(parts: Iterable[Any], found: int = 0) -> int:
+    """Return a number that tells tensors from others; what is none is passed over."""
+    for part in parts:
+        if isinstance(part, Tensor):
+            found = zlib.crc32(_raw(part), found)
     return found
 
 

@@ -93,7 +93,7 @@ class GroupedNet(PiecewiseNet):
             step.network.side_by_side if step.shares else in_turn,
             step.parameters,
             may_draw=not step.shares,
-            weights=digest_of(self.module_.state_dict()),
+            weights=digest_of(self.module_.state_dict().values()),
         )
         return step
 

@@ -238,14 +238,14 @@ class CLRLeNetClassifier(ImageClassifier):
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
-    With ``distributed=True`` a batch has as many pieces as without: two below 513 samples, 16 of
-    4,096. A process without a piece waits for the others. Held-out samples and predictions are
-    computed whole in each process, and so are the sweeps' boundaries of ``"auto"``. What needs a
-    batch as a whole (batch normalization, class weights in the criterion) or draws random numbers
-    with each piece (dropout, an augmentation without a parameter ``generator``) is refused, and so
-    is a device other than the CPU. The first process prints, logs and writes; an error or Ctrl-C in
-    one of them is raised in all. Where torch's process group has not been set up, `fit` does it
-    from what ``torchrun`` has left in the environment, with gloo.
+    With ``distributed=True`` a batch has as many pieces as without: two of 64 samples, 16 of 4,096.
+    A process without a piece waits for the others. Held-out samples and predictions are computed
+    whole in each process. What needs a batch as a whole (batch normalization, a criterion with
+    weights of its own) or draws random numbers with each piece (dropout, an augmentation without a
+    parameter ``generator``) is refused, and so is a device other than the CPU. The first process
+    prints, logs and writes; an error or Ctrl-C in one of them is raised in all. Where torch's
+    process group has not been set up, `fit` does it from what ``torchrun`` has left in the
+    environment, with gloo.
 
     A file of `checkpoint` is one of safetensors and JSON, from which no code is run. It is told by
     the parameters, the data and the versions of this library, torch, NumPy, scikit-learn and

@@ -187,7 +187,7 @@ def test_a_process_that_ends_its_training_alone_is_named(errors):
         ("other weights", "goes on from other weights"),
         ("divergence", "Training diverged"),
         ("batch norm", "batch normalization"),
-        ("class weights", "class weights"),
+        ("class weights", "class_weight of the classifier"),
         ("dropout", "dropout"),
         ("augmentation", "'generator'"),
         ("device", "compute on the CPU"),

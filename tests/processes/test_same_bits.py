@@ -69,6 +69,7 @@ CASES = {
     "all in a batch": {"batch_size": 10_000},
     "augmentation": {"augmentation": RandomShiftFlip()},
     "an augmentation that draws nothing": {"augmentation": lambda images: images * 0.5},
+    "class weights": {"class_weight": "balanced", "batch_size": 700},
     "held-out samples": {"validation_fraction": 0.2},
     "callbacks that end it": {"validation_fraction": 0.2, "max_epochs": 4, "max_lr": 1e-4,
                               "base_lr": 1e-5,
@@ -155,6 +156,14 @@ def validated(data, **params):
     return bits(small(**params).fit(X[:400], names[:400], X_val=X[400:], y_val=names[400:]), X)
 
 
+def weighed(data, **params):
+    X, y = data
+    weights = np.random.RandomState(0).uniform(0, 2, len(y))
+    weights[::7] = 0
+    clf = small(validation_fraction=0.2, class_weight={3: 5.0}, **params)
+    return bits(clf.fit(X, y, sample_weight=weights), X)
+
+
 def searched(data, **params):
     X, y = data
     steps = make_pipeline(FunctionTransformer(np.asarray), small(max_epochs=1, **params))
@@ -186,7 +195,7 @@ def kept_at_low_points(data, **params):
     return SnapshotEnsemble(cycles, n_members=2).fit(X, y).predict_proba(X).tobytes()
 
 
-WAYS = [gone_on, validated, searched, measured, built_of_instances, kept_at_low_points]
+WAYS = [gone_on, validated, weighed, searched, measured, built_of_instances, kept_at_low_points]
 
 
 @pytest.fixture(scope="module")
