@@ -58,6 +58,7 @@ def in_group(n, function, backend="gloo"):
 
 def _run(rank, n, function, store, backend, writer):
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     printed = io.StringIO()
     value = error = None
     began = time.monotonic()

@@ -160,7 +160,8 @@ def weighed(data, **params):
     X, y = data
     weights = np.random.RandomState(0).uniform(0, 2, len(y))
     weights[::7] = 0
-    clf = small(validation_fraction=0.2, class_weight={3: 5.0}, **params)
+    clf = small(validation_fraction=0.2, class_weight={label: 1 + label for label in range(10)},
+                **params)  # fmt: skip
     return bits(clf.fit(X, y, sample_weight=weights), X)
 
 
