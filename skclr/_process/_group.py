@@ -18,12 +18,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from skclr._process._interrupts import Interrupts
+from skclr._process._start import can_be_set_up, set_up_group
 from skclr._process._turns import process_lock
 
 _FINE, _INTERRUPTED, _FAILED = range(3)
 _LOOK_UP = timedelta(seconds=1)  # from waiting for the others, so that Ctrl-C is heard
 _LONGEST_NAME = 200  # bytes, of what a process does
-_ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets it
 _START = (
     "Start the program by torchrun (torchrun --nproc-per-node 2 program.py), or call "
     "torch.distributed.init_process_group before fit."
@@ -257,7 +257,11 @@ def find_group() -> Group | None:
     if not dist.is_available():
         raise ValueError("distributed=True needs torch.distributed, and this torch has none.")
     if not dist.is_initialized():
-        _set_up()
+        if not can_be_set_up():
+            raise ValueError(f"distributed=True takes several processes, and this is one. {_START}")
+        if multiprocessing.parent_process() is not None:  # it has the environment of its parent
+            raise ValueError(_IN_A_CHILD)
+        set_up_group()
     elif dist.group.WORLD is _of_parent:
         raise ValueError(_IN_A_CHILD)
     if dist.get_world_size() == 1:
@@ -272,14 +276,6 @@ def find_group() -> Group | None:
     if _known is None or _known[0] is not dist.group.WORLD:
         _known = dist.group.WORLD, Group()
     return _known[1]
-
-
-def _set_up() -> None:
-    if not all(name in os.environ for name in _ENVIRONMENT):
-        raise ValueError(f"distributed=True takes several processes, and this is one. {_START}")
-    if multiprocessing.parent_process() is not None:  # it has the environment of its parent
-        raise ValueError(_IN_A_CHILD)
-    dist.init_process_group("gloo")
 
 
 def _note_group_of_parent() -> None:

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +33,11 @@ class End(NamedTuple):
     printed: str
 
 
-def in_group(n, function, backend="gloo"):
+def in_group(n, function, set_up=None):
     """Return the end of ``function(rank)`` in each of n processes of a group.
 
-    One that was killed has None for an end.
+    One that was killed has None for an end. The group is set up by a file, or by
+    ``set_up(rank)``.
     """
     with tempfile.TemporaryDirectory() as folder:
         readers, children = [], []
@@ -43,7 +45,7 @@ def in_group(n, function, backend="gloo"):
             reader, writer = os.pipe()
             child = os.fork()
             if not child:
-                _run(rank, n, function, f"file://{folder}/store", backend, writer)
+                _run(rank, function, set_up or partial(by_file, n, folder), writer)
             os.close(writer)
             readers.append(reader)
             children.append(child)
@@ -56,7 +58,12 @@ def in_group(n, function, backend="gloo"):
     return ends
 
 
-def _run(rank, n, function, store, backend, writer):
+def by_file(n, folder, rank):
+    """Set up the group of n processes."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=n)
+
+
+def _run(rank, function, set_up, writer):
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     printed = io.StringIO()
@@ -64,7 +71,7 @@ def _run(rank, n, function, store, backend, writer):
     began = time.monotonic()
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
-            dist.init_process_group(backend, init_method=store, rank=rank, world_size=n)
+            set_up(rank)
             value = function(rank)
     except BaseException as caught:
         error = caught

@@ -5,6 +5,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,26 @@ def test_accelerates_mixin_is_refused_at_construction():
 
 
 # ---------------------------------------------------------------- torchrun
+
+
+@can_fork
+def test_processes_that_were_killed_are_not_waited_for_by_those_that_come_after(two_classes):
+    X, y = two_classes
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+    def by_environment(seconds, rank):
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
+                       "RANK": str(rank), "WORLD_SIZE": "2",
+                       "TORCHELASTIC_USE_AGENT_STORE": "True"}  # fmt: skip
+        time.sleep(seconds[rank])  # whoever comes first finds the addresses of those before
+
+    def train(rank):
+        return bits(small(distributed=True).fit(X, y), X)
+
+    expected = [bits(small().fit(X, y), X)] * 2
+    for seconds in ((0, 0), (0, 2), (2, 0)):
+        assert values(in_group(2, train, partial(by_environment, seconds))) == expected
+
 
 PROGRAM = """
     import hashlib, json, os, pickle, random, signal, sys
