@@ -59,7 +59,7 @@ def show(comparison):
             )
             for measure, n in (("test_accuracy", 4), ("seconds", 1))
         )
-        print(f"{name:24}{row['n_runs']:6}{accuracy:>29}{row['updates']:10.0f}{seconds:>26}")
+        print(f"{name:24}{row['n_runs']:6.0f}{accuracy:>29}{row['updates']:10.0f}{seconds:>26}")
     for measure in SHOWN:
         print(f"\n{measure}: difference to {comparison.candidates[0]!r}, paired by seed")
         print(comparison.differences(measure).round(4).to_string())
