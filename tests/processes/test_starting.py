@@ -15,6 +15,7 @@ import skorch.hf
 import torch
 import torch.distributed as dist
 from groups import bits, can_fork, in_group, small, values
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -101,6 +102,7 @@ def test_a_search_with_jobs_is_refused_in_its_processes(two_classes):
             messages.append(str(caught.value))
         return messages
 
+    get_reusable_executor().shutdown()  # a fork of joblib's workers would wait for ever
     for messages in values(in_group(2, search)):
         assert all("n_jobs=None" in message or "torchrun" in message for message in messages)
         assert "n_jobs=None" in messages[1]
