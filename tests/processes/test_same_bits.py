@@ -16,7 +16,7 @@ from skclr import SnapshotEnsemble, lr_range_test
 from skclr.augmentation import RandomShiftFlip
 from skclr.callbacks import CycleAverage, GradientNoiseScale
 
-pytestmark = can_fork
+pytestmark = [can_fork, pytest.mark.slow]
 
 SCHEDULES = ["constant", "triangular", "triangular2", "exp_range", "one_cycle", "lr_halving",
              "cosine", "cosine_restarts", "batch_doubling"]  # fmt: skip
