@@ -25,11 +25,12 @@ def set_up_group() -> None:
     whoever looks before another one has written finds that of one that was killed, and waits for it
     until the time is up. So the names in the store begin with one that is new each time.
     """
+    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, size = next(iter(rendezvous("env://")))
     name = _name_of_all(store, rank, size)
-    own = dist.PrefixStore(f"skclr/{name}", store)
+    own = PrefixStore(f"skclr/{name}", store)
     dist.init_process_group("gloo", store=own, rank=rank, world_size=size)
 
 
