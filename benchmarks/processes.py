@@ -160,16 +160,19 @@ def start(n_processes, *arguments, options=()):
         sys.exit(done.stderr)
 
 
-def measure(processes, batches, share=1.0):
-    """Return a table of the updates of each number of processes at each batch size."""
+def measure(processes, batches, share=1.0, repeats=3):
+    """Return a table of the updates of each number of processes at each batch size.
+
+    The repeats go through all numbers of processes in turn; what is returned are their medians.
+    """
     rows = []
     with tempfile.TemporaryDirectory(prefix="skclr-processes-") as folder:
-        for n in processes:
+        for n in [*processes] * repeats:
             path = str(Path(folder) / "rows.json")
             given = ["--measure-here", path, "--share", str(share), "--batches"]
             start(n, *given, *map(str, batches))
             rows += [{"processes": n, **row} for row in json.loads(Path(path).read_text())]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).groupby(["processes", "batch"], as_index=False).median()
     alone = table[table["processes"] == 1].set_index("batch")["ms an update"]
     table["updates a second"] = 1000 / table["ms an update"]
     table["of one"] = table["batch"].map(alone) / table["ms an update"]
@@ -275,6 +278,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="%(default)s")
     parser.add_argument("--batches", type=int, nargs="+", default=list(UPDATES), help="%(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--share", type=float, default=1.0, help="of the updates, to try it out")
     parser.add_argument("--latency", type=float, help="microseconds of a message, on paper")
     parser.add_argument("--bandwidth", type=float, help="gigabits a second, on paper")
@@ -295,7 +299,8 @@ def main():
         right = kill(given.kills, given.seed)
         print(f"{right} of {given.kills} trainings ended with the bits of the training unharmed.")
         sys.exit(int(right < given.kills))
-    table = measure([1, *(n for n in given.processes if n > 1)], given.batches, given.share)
+    counted = [1, *(n for n in given.processes if n > 1)]
+    table = measure(counted, given.batches, given.share, given.repeats)
     print(table.round(2).to_string(index=False))
     cost = Cost.fitted(table)
     print(
