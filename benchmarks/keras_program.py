@@ -6,6 +6,7 @@ Run by speed.py and time_to_accuracy.py with the Python of an environment that h
     .venv-keras/bin/python -m pip install -r benchmarks/keras-requirements.txt
 
 It reads a line with a batch size, trains for one epoch and writes the seconds that it took.
+keras_search.py takes the network from here.
 """
 
 import os
@@ -22,7 +23,7 @@ from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 
 def lenet():
-    model = tf.keras.Sequential(
+    return tf.keras.Sequential(
         [
             layers.Input((32, 32, 1)),
             layers.Conv2D(6, 5, activation="tanh"),
@@ -35,19 +36,23 @@ def lenet():
             layers.Dense(10, activation="softmax"),
         ]
     )
-    optimizer = tf.keras.optimizers.SGD(0.01, momentum=0.9)
-    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-    return model
+
+
+def float_images(X):
+    """Return images as the program holds them: padded to 32 x 32, scaled, float32."""
+    return np.pad(X, ((0, 0), (2, 2), (2, 2)))[..., np.newaxis].astype("float32") / 255
 
 
 def main():
     X, y = (np.load(f"{sys.argv[1]}-{part}.npy") for part in "Xy")
-    images = np.pad(X, ((0, 0), (2, 2), (2, 2)))[..., np.newaxis].astype("float32") / 255
+    images = float_images(X)
     labels = tf.keras.utils.to_categorical(y)
     augmented = ImageDataGenerator(
         width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True
     )
     model = lenet()
+    optimizer = tf.keras.optimizers.SGD(0.01, momentum=0.9)
+    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
     print(f"tensorflow {tf.__version__}", flush=True)
     for line in sys.stdin:
         batches = augmented.flow(images, labels, batch_size=int(line))
