@@ -107,8 +107,52 @@ class RandomShiftFlip:
             If `images` is not a tensor of floating dtype.
         """
         _check_batch(images)
+        drawn_on = images.device if generator is None else generator.device
+        return self.moved(images, self.draw(len(images), generator, drawn_on).to(images.device))
+
+    def draw(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """Return the draws of a batch, for `moved`.
+
+        Parameters
+        ----------
+        n : int
+            Images in the batch.
+        generator : torch.Generator, default=None
+            Source of the draws; torch's global generator when None.
+        device : torch.device or str, default=None
+            Where to draw, that of the generator; None is torch's default.
+
+        Returns
+        -------
+        Tensor of float64 of shape (3, n)
+            Uniform in [0, 1): what decides on the shift down, on that to the right, and on the
+            flip.
+        """
+        return torch.rand(3, n, generator=generator, device=device, dtype=torch.float64)
+
+    def moved(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Return the batch shifted and flipped by what has been drawn.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, channels, height, width)
+            Of a floating dtype; left as it is.
+        drawn : Tensor of shape (3, n)
+            What `draw` has returned, on the device of the images.
+
+        Returns
+        -------
+        Tensor of shape (n, channels, height, width)
+            A new tensor of the same dtype, on the same device.
+        """
         n, channels, height, width = images.shape
-        down, right, flipped = self._draw(n, images.device, generator)
+        down, right, coin = drawn
+        down, right, flipped = 2 * down - 1, 2 * right - 1, (coin < 0.5) & bool(self.flip)
         down, right = down * self.shift * height, right * self.shift * width
 
         rows, row_weight = self._look_up(height, down)
@@ -127,15 +171,6 @@ class RandomShiftFlip:
             weight = column_weight.to(images.dtype).view(n, 1, 1, 1)
             shifted = torch.lerp(shifted[..., :-1], shifted[..., 1:], weight)
         return shifted
-
-    def _draw(
-        self, n: int, device: torch.device, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the shifts down and to the right, in [-1, 1), and which images are flipped."""
-        drawn_on = device if generator is None else generator.device
-        uniform = torch.rand(3, n, generator=generator, device=drawn_on, dtype=torch.float64)
-        down, right, coin = uniform.to(device)
-        return 2 * down - 1, 2 * right - 1, (coin < 0.5) & bool(self.flip)
 
     def _look_up(self, size: int, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Return which pixels to take along an axis, and the weight of each one's successor."""

@@ -18,8 +18,10 @@ from skclr._checkpoints import (
     training_identity,
 )
 from skclr._process import watched_interrupts
+from skclr._training._graphs import UpdateGraphs
 from skclr._training._grouped import GroupedNet, GroupFile
 from skclr._training._network import NO_COMPILER, is_lack_of_compiler
+from skclr.batches import BatchIterator, kept_on_device
 from skclr.callbacks import SweepEnded
 
 
@@ -85,9 +87,14 @@ class CheckpointedNet(GroupedNet):
 
     def _train_on(self, split: Split) -> None:
         y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
-        with watched_interrupts() as interrupts, self._heard_by_all(interrupts) as heard:
+        with (
+            watched_interrupts() as interrupts,
+            self._heard_by_all(interrupts) as heard,
+            kept_on_device(self._network.device, self._indexed_whole(split)),
+        ):
             if self._recorder is not None:
                 self._recorder.listen_to(heard)
+            self._graphs = UpdateGraphs()
             try:
                 self.notify("on_train_begin", X=split.train, y=y)
                 self.fit_loop(split, epochs=self._epochs_left())
@@ -102,8 +109,20 @@ class CheckpointedNet(GroupedNet):
                     raise RuntimeError(NO_COMPILER) from error
                 raise
             finally:
-                self._step = None
+                self._step = self._graphs = None
+                self._labelled = None, None
                 self.notify("on_train_end", X=split.train, y=y)
+
+    def _indexed_whole(self, split: Split) -> list[Dataset]:
+        """Return the data sets whose batches are indexed at once, wherever they lie."""
+        pairs = [(split.train, self.iterator_train), (split.valid, self.iterator_valid)]
+        return [
+            dataset
+            for dataset, iterator in pairs
+            if dataset is not None
+            and isinstance(iterator, type)
+            and issubclass(iterator, BatchIterator)
+        ]
 
     def _epochs_left(self) -> int:
         return self.max_epochs if self._recorder is None else self._recorder.begin()

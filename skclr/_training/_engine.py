@@ -23,6 +23,7 @@ from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
 from skclr._training._batch import LabelledBatch, without_weights
 from skclr._training._epoch_log import EpochLog
+from skclr._training._graphs import UpdateGraphs
 from skclr._training._losses import each_sample, weighted
 from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
 from skclr._training._pieces import fewer_of_larger
@@ -58,6 +59,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     # made when they are needed, and never saved
     _answering: Network | None = None
     _step: TrainingStep | None = None
+    _graphs: UpdateGraphs | None = None  # of the training under way
+    _labelled: tuple[Any, Any] = (None, None)  # a batch, and the same for callbacks
     _draws_from_own_generators = False
     _gave_probabilities = False  # the network, before it was trimmed for prediction
 
@@ -91,7 +94,10 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         return int(check_random_state(self.random_state).randint(2**31))
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = ("_answering", "_step", "_recorder", "_group", "_draws_from_own_generators")
+        transient = (
+            "_answering", "_step", "_graphs", "_labelled", "_recorder", "_group",
+            "_draws_from_own_generators",
+        )  # fmt: skip
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in transient}
 
@@ -217,7 +223,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; after each batch of training, look whether its loss is finite."""
         if "batch" in cb_kwargs:
-            cb_kwargs["batch"] = LabelledBatch.of(cb_kwargs["batch"], self._prediction)
+            cb_kwargs["batch"] = self._with_labels(cb_kwargs["batch"])
         super().notify(method_name, **cb_kwargs)
         if method_name == "on_batch_end" and cb_kwargs["training"]:
             row = self.history_[-1]["batches"][-1]
@@ -228,6 +234,14 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
                 "An epoch has no batch to train on: the batch size is larger than the data, and "
                 "the last, smaller batch is dropped."
             )
+
+    def _with_labels(self, batch):
+        """Return a batch as callbacks get it, made once for all moments of an update."""
+        known, labelled = self._labelled
+        if known is not batch:
+            labelled = LabelledBatch.of(batch, self._prediction)
+            self._labelled = batch, labelled
+        return labelled
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
@@ -331,6 +345,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self.criterion_,
             self.augmentation,
             loss_draws_nothing=type(self).get_loss is skorch.NeuralNetClassifier.get_loss,
+            graphs=self._graphs,
         )
 
     def _training_loss(self, answer, targets, images):

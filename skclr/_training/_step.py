@@ -10,6 +10,7 @@ from torch import nn
 
 from skclr._process import draw_seed
 from skclr._training._exchange import GradientExchange
+from skclr._training._graphs import UpdateGraphs
 from skclr._training._losses import each_sample, weighted
 from skclr._training._network import Network, join_answers, parameter_names
 from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
@@ -33,6 +34,8 @@ class TrainingStep:
         Applied to the prepared images of each piece.
     loss_draws_nothing : bool
         Whether calls of `loss` itself, beside the criterion's, may run at the same time.
+    graphs : UpdateGraphs or None, default=None
+        The recordings of the training, which compute what they can on a GPU.
 
     Attributes
     ----------
@@ -50,6 +53,7 @@ class TrainingStep:
         augmentation: Callable | None,
         *,
         loss_draws_nothing: bool,
+        graphs: UpdateGraphs | None = None,
     ):
         self.network = network
         self.loss = loss
@@ -60,6 +64,7 @@ class TrainingStep:
             augmentation
         )
         self.cuts = is_mean_of_pieces(criterion, module)
+        self.loss_draws_nothing = loss_draws_nothing
         self.reduction = getattr(criterion, "reduction", "")
         # the same bits side by side as in turn
         self.shares = (
@@ -70,6 +75,7 @@ class TrainingStep:
             and draw_nothing(criterion, module)
         )
         self.parameters = [part for part in module.parameters() if part.requires_grad]
+        self.graphs = graphs if graphs is not None and graphs.take(self) else None
 
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
@@ -77,6 +83,8 @@ class TrainingStep:
         """Return ``loss`` and ``y_pred`` of a batch, and leave the gradients at the parameters."""
         if weights is None:
             return self._computed(self._pieces(images, targets, None))
+        if not self.network.on_cpu:
+            weights = weights.to(self.network.device)
         weights = weights * (len(weights) / weights.sum())  # of the whole batch, before it is cut
         with each_sample(self.criterion):
             return self._computed(self._pieces(images, targets, weights))
@@ -84,6 +92,8 @@ class TrainingStep:
     def _computed(self, pieces):
         if self.exchange is not None or (self.shares and len(pieces) > 1):
             return self._side_by_side(pieces)
+        if self.graphs is not None and (recorded := self.graphs(self, pieces)) is not None:
+            return recorded
         losses, answers = [], []
         for piece in pieces:
             loss, answer = self._loss(piece)
@@ -152,14 +162,23 @@ class TrainingStep:
         return torch.Generator().manual_seed(draw_seed()) if self.takes_generator else None
 
     def _loss(self, piece):
+        images = self.images_of(piece)
+        answer = self.network.answer(images)
+        return self.loss_of(answer, images, piece), answer
+
+    def images_of(self, piece: Piece) -> torch.Tensor:
+        """Return the images of a piece prepared and augmented."""
         images = self.network.prepare(piece.images)
         if self.augmentation is not None:
             images = augmented(self.augmentation, images, piece.generator)
-        answer = self.network.answer(images)
+        return images
+
+    def loss_of(self, answer: Any, images: torch.Tensor, piece: Piece) -> torch.Tensor:
+        """Return the loss of the network's answer to the images of a piece, weighted if it is."""
         loss = self.loss(answer, piece.targets, images)
         if piece.weights is not None:
             loss = weighted(loss, piece.weights, self.reduction)
-        return loss, answer
+        return loss
 
 
 def added_up(gradients: Sequence[torch.Tensor]) -> torch.Tensor:

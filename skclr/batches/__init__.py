@@ -24,6 +24,7 @@ from skclr.batches._lazy import _LazyImages, _Rows, _Samples
 from skclr.batches._lazy import is_lazy as is_lazy
 from skclr.batches._lazy import opened as opened
 from skclr.batches._objects import is_dataset as is_dataset
+from skclr.batches._on_device import kept_on_device as kept_on_device
 from skclr.batches._preparation import ImagePreparation
 from skclr.batches._preparation import pixel_statistics as pixel_statistics
 from skclr.batches._preparation import sides_of as sides_of

@@ -47,7 +47,7 @@ def as_tensor(array: Any) -> torch.Tensor:
     if isinstance(array, torch.Tensor):
         return array
     array = np.asarray(array)
-    if not _is_of_torch(array.dtype):
+    if not is_of_torch(array.dtype):
         array = array.astype(np.float64)
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()
@@ -55,5 +55,6 @@ def as_tensor(array: Any) -> torch.Tensor:
 
 
 @functools.cache  # the name of a dtype takes NumPy longer than the rest of a batch
-def _is_of_torch(dtype: np.dtype) -> bool:
+def is_of_torch(dtype: np.dtype) -> bool:
+    """Tell whether torch takes arrays of this dtype as they are."""
     return dtype.name in _TORCH_DTYPES and dtype.isnative

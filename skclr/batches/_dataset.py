@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skorch.dataset
 import torch
 
 from skclr.batches._arrays import as_tensor
+
+if TYPE_CHECKING:
+    from skclr.batches._on_device import ImagesOnDevice
 
 
 class ImageDataset(skorch.dataset.Dataset):
@@ -41,6 +44,7 @@ class ImageDataset(skorch.dataset.Dataset):
     """
 
     weights: np.ndarray | None = None  # pickles of before have none
+    on_device: ImagesOnDevice | None = None  # a copy for the training under way
 
     def __init__(
         self,
@@ -66,6 +70,9 @@ class ImageDataset(skorch.dataset.Dataset):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "on_device"}
 
     def __getitem__(self, index) -> tuple[Any, ...]:
         if isinstance(index, (int, np.integer)):

@@ -71,12 +71,7 @@ class BatchIterator:
     ):
         if not (isinstance(batch_size, (int, np.integer)) and batch_size >= 1):
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
-        source: Any = dataset
-        indices = None
-        while gives_as(source, Subset):
-            own = np.asarray(source.indices)
-            indices = own if indices is None else own[indices]
-            source = source.dataset
+        source, indices = source_of(dataset)
         if not isinstance(source, (ImageDataset, skorch.dataset.Dataset, TensorDataset)):
             raise TypeError(
                 f"BatchIterator cannot index a {type(source).__name__} by a whole batch; "
@@ -100,6 +95,9 @@ class BatchIterator:
         if self.shuffle:
             drawn = torch.randperm(len(self.dataset), generator=self.generator).numpy()
             order = drawn if order is None else order[drawn]
+        on_device = getattr(self._source, "on_device", None)
+        if on_device is not None and order is not None:
+            order = on_device.order(order)  # the whole of it at once
         for batch in self._batches():
             yield self._fetch(batch if order is None else order[batch])
 
@@ -112,8 +110,21 @@ class BatchIterator:
             else:
                 yield slice(place * self.batch_size, (place + 1) * self.batch_size)
 
-    def _fetch(self, index: slice | np.ndarray) -> tuple[torch.Tensor, ...]:
+    def _fetch(self, index: Any) -> tuple[torch.Tensor, ...]:
+        on_device = getattr(self._source, "on_device", None)
+        if on_device is not None:
+            return on_device[index]
         x, y, *weights = map(as_tensor, self._source[index])
         if not isinstance(self._source, ImageDataset) and getattr(self._source, "y", y) is None:
             y = y.expand(len(x), 1)  # skorch has a single zero for targets that there are not
         return x, y, *weights
+
+
+def source_of(dataset: Any) -> tuple[Any, np.ndarray | None]:
+    """Return the data set behind a ``Subset``, and which of its samples are meant; None: all."""
+    indices = None
+    while gives_as(dataset, Subset):
+        own = np.asarray(dataset.indices)
+        indices = own if indices is None else own[indices]
+        dataset = dataset.dataset
+    return dataset, indices

@@ -68,6 +68,13 @@ def is_lazy(images: Any) -> bool:
     return isinstance(images, _LazyImages)
 
 
+def array_behind(images: Any) -> Any:
+    """Return the array that images are taken from: themselves, unless they are some of another."""
+    while isinstance(images, _Rows):
+        images = images._images
+    return images
+
+
 class _LazyImages:
     """Images that are read when they are asked for, to be indexed like an array by many indices."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch import Tensor
 
 
 class BatchAccuracy(Callback):
@@ -39,6 +40,9 @@ class BatchAccuracy(Callback):
     5
     """
 
+    right_: Any  # a number, while the GPU counts a tensor
+    seen_: Any
+
     def __init__(self, name: str = "valid_acc", on_train: bool = False) -> None:
         self.name = name
         self.on_train = on_train
@@ -64,12 +68,24 @@ class BatchAccuracy(Callback):
         targets = getattr(batch, "targets", batch[1])  # class indices, where the labels are others
         is_right = scores.detach().argmax(1) == targets.to(scores.device)
         weights = getattr(batch, "weights", None)
-        if weights is None:
+        if scores.is_cuda:
+            self._count_there(is_right, weights)
+        elif weights is None:
             self.right_ += is_right.sum().item()
             self.seen_ += len(targets)
         else:
             self.right_ += weights[is_right.to(weights.device)].sum().item()
             self.seen_ += weights.sum().item()
+
+    def _count_there(self, is_right: Tensor, weights: Tensor | None) -> None:
+        """Count on the GPU, which nobody waits for until the epoch ends."""
+        if weights is None:
+            self.right_ = is_right.sum() + self.right_
+            self.seen_ += len(is_right)
+        else:
+            weights = weights.to(is_right.device)
+            self.right_ = (weights * is_right).sum() + self.right_
+            self.seen_ = weights.sum() + self.seen_
 
     def on_epoch_end(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
@@ -77,8 +93,13 @@ class BatchAccuracy(Callback):
         """Record the share of right answers."""
         if not self.seen_:
             return
+        self.right_, self.seen_ = map(_number, (self.right_, self.seen_))
         share = self.right_ / self.seen_
         # of the history, which another callback may have loaded
         best = max((epoch[self.name] for epoch in net.history if self.name in epoch), default=-1.0)
         net.history.record(self.name, share)
         net.history.record(f"{self.name}_best", share > best)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
