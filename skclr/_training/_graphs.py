@@ -142,7 +142,9 @@ class Recording:
 
     def _computed(self, step):
         """Return loss, answer and all gradients in a row, of what lies in the inputs."""
-        losses, answers, totals = [], [], []
+        losses: list[torch.Tensor] = []
+        answers: list[torch.Tensor] = []
+        totals: list[torch.Tensor] = []
         for inputs in self._inputs:
             images = inputs.images(step)
             answer = torch.func.functional_call(step.network.module, self._leaves, (images,))

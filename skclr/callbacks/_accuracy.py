@@ -100,6 +100,9 @@ class BatchAccuracy(Callback):
         net.history.record(self.name, share)
         net.history.record(f"{self.name}_best", share > best)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: _number(value) for name, value in vars(self).items()}
+
 
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
