@@ -1,5 +1,6 @@
 """What all tests share: a few real images, one thread, and no window."""
 
+import os
 import signal
 
 import matplotlib
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from skclr import load_fashion_mnist_sample
+from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+if "SKCLR_DEVICE" in os.environ:  # tests that look into the network need a CPU all the same
+    CLRLeNetClassifier.__init__.__kwdefaults__["device"] = os.environ["SKCLR_DEVICE"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background is started so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
