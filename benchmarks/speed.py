@@ -83,7 +83,7 @@ class Bare:
 
 
 class Skorch:
-    def __init__(self, X, y):
+    def __init__(self, X, y, **parameters):
         import torch
         from skorch import NeuralNetClassifier
 
@@ -97,6 +97,7 @@ class Skorch:
             train_split=None,
             max_epochs=1,
             verbose=0,
+            **parameters,
         ).initialize()
 
     def epoch(self, batch_size):
