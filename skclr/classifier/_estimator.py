@@ -170,7 +170,7 @@ class CLRLeNetClassifier(ImageClassifier):
         Added to the default ones. ``"disable"`` runs the schedule and nothing else, so that the
         history holds the raw values of each batch only.
     device : str, torch.device or None, default="cpu"
-        Where the network is trained.
+        Where the network is trained. ``"cuda"`` is a GPU, see the notes.
     compile : bool, default=False
         Whether the network is compiled with ``torch.compile``, in the first batch of training and
         of prediction, for batches of any size; that takes seconds and a C++ compiler.
@@ -235,6 +235,14 @@ class CLRLeNetClassifier(ImageClassifier):
     batch is cut depends on its size alone, and the gradients are added up in order, so the result
     does not depend on the number of threads. Networks that may draw random numbers (all but those
     of torch's own layers without dropout) are trained by one thread.
+
+    On a GPU of CUDA's, images that are an array in memory are copied there once a training, in
+    their own dtype, if they take at most a quarter of its free memory, and so are class indices
+    and weights; callbacks find batches there. What comes some twenty times, preparation, network,
+    loss and gradients of a batch of one size, is recorded as a CUDA graph: of `LeNet5` and of
+    torch's own layers that draw no random numbers, in a ``torch.nn.Sequential``, with
+    ``CrossEntropyLoss`` or ``NLLLoss``, without hooks and without `compile`. Anything else is
+    computed one operation after the other, with the same numbers.
 
     A keyboard interrupt ends the training and is passed on; the model keeps what it has learned.
 
