@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 torch.set_num_threads(1)
 if "SKCLR_DEVICE" in os.environ:  # tests that look into the network need a CPU all the same
     CLRLeNetClassifier.__init__.__kwdefaults__["device"] = os.environ["SKCLR_DEVICE"]
+    torch.backends.cudnn.deterministic = True
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background is started so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -28,9 +29,8 @@ class Captures:
 
     def __init__(self, device: torch.device):
         self._device = device
-        with torch.cuda.device(device):
-            self._stream = torch.cuda.Stream()
-            self._pool: Any = torch.cuda.graph_pool_handle()
+        self._stream = _stream_of(device)
+        self._pool: Any = torch.cuda.graph_pool_handle()
 
     def __call__(self, compute: Callable[[], _Outcome]) -> tuple[_Outcome, Callable[[], None]]:
         """Return the outcome of a computation, and what computes it anew in the same place.
@@ -80,3 +80,9 @@ class Captures:
             # the generator takes itself for captured until a capture ends well
             with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
                 torch.zeros(1, device=self._device)
+
+
+@functools.cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all captures on a GPU: for each, libraries keep memory for good."""
+    return torch.cuda.Stream(device)

@@ -55,7 +55,8 @@ def lenet(**params):
 
 
 def weights(clf):
-    return torch.cat([value.flatten() for value in clf.module_.state_dict().values()]).numpy()
+    state = clf.module_.state_dict().values()
+    return torch.cat([value.flatten() for value in state]).cpu().numpy()
 
 
 def rates(clf):

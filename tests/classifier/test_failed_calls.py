@@ -64,7 +64,7 @@ def everything(clf, X):
         "fitted": {name: np.asarray(value).tolist() for name, value in fitted.items()},
         "weights": weights(clf).tobytes(),
         "momentum": [
-            state["momentum_buffer"].numpy().tobytes()
+            state["momentum_buffer"].cpu().numpy().tobytes()
             for state in clf.optimizer_.state_dict()["state"].values()
         ],
         "history": clf.history_frame("batch").to_csv(),

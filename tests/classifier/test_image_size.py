@@ -66,7 +66,7 @@ def own(module=Any, **params):
 def seen_in_prediction(clf, X):
     SEEN.clear()
     clf.predict(X)
-    return torch.cat(SEEN).numpy()
+    return torch.cat(SEEN).cpu().numpy()
 
 
 # ---------------------------------------------------------------- what the network sees

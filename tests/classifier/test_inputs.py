@@ -277,7 +277,7 @@ def _seen_by_the_network(X, y, predicted, **params):
     seen.clear()
     clf.predict(predicted)
     assert all(images.dtype == torch.float32 for images in seen)
-    return torch.cat(seen).numpy()
+    return torch.cat(seen).cpu().numpy()
 
 
 def test_images_without_any_contrast_are_learned_from_without_complaint():

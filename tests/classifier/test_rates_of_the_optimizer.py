@@ -19,7 +19,9 @@ SCHEDULES = [
 
 def convolutions(clf):
     named = clf.module_.named_parameters()
-    return torch.cat([value.detach().flatten() for name, value in named if "conv" in name]).numpy()
+    return torch.cat(
+        [value.detach().cpu().flatten() for name, value in named if "conv" in name]
+    ).numpy()
 
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES, None])
