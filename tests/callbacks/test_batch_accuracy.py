@@ -1,8 +1,14 @@
+import pickle
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
+import torch
 from nets_for_callbacks import plain_net, sizes_of
 from numpy.testing import assert_allclose
 from skorch.callbacks import Callback, EpochScoring
 from skorch.dataset import ValidSplit
+from skorch.history import History
 
 from skclr.callbacks import BatchAccuracy
 
@@ -38,3 +44,20 @@ def test_training_accuracy_is_of_the_predictions_made_on_the_way(make_net, table
 def test_accuracy_of_validation_is_left_out_without_validation_data(table):
     net = plain_net(BatchAccuracy("mine")).fit(*table)
     assert "mine" not in net.history[-1]
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.5], dtype=torch.float64)])
+def test_what_a_gpu_counts_is_a_number_when_the_epoch_ends_and_in_a_pickle(weights):
+    accuracy = BatchAccuracy()
+    accuracy.on_epoch_begin(None)
+    for is_right in ([True, False, True], [False, False, True]):
+        accuracy._count_there(torch.tensor(is_right), weights)
+    expected = (3, 6) if weights is None else (5.5, 8.0)
+    loaded = pickle.loads(pickle.dumps(accuracy))
+    assert (loaded.right_, loaded.seen_) == expected
+    assert not isinstance(loaded.right_, torch.Tensor)
+    net = SimpleNamespace(history=History())
+    net.history.new_epoch()
+    accuracy.on_epoch_end(net)
+    assert net.history[-1, "valid_acc"] == expected[0] / expected[1]
+    assert not isinstance(net.history[-1, "valid_acc"], torch.Tensor)
