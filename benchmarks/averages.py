@@ -87,7 +87,7 @@ TASKS = {  # data, parameters
 SCHEDULES = {"triangular": CYCLE / 2, "cosine_restarts": CYCLE}  # step sizes
 
 
-def measure(task, schedule, seed, n_cycles, quick):
+def measure(task, schedule, seed, n_cycles, quick, device):
     """Train once; return a row a method."""
     load, parameters = TASKS[task]
     X, y, X_test, y_test = load()
@@ -100,6 +100,7 @@ def measure(task, schedule, seed, n_cycles, quick):
         max_epochs=n_cycles * CYCLE,
         callbacks=[CycleAverage(start=(n_cycles - n_members) * CYCLE)],
         random_state=seed,
+        device=device,
         **parameters,
     )
     ensemble = SnapshotEnsemble(clf, n_members).fit(X, y)
@@ -157,12 +158,15 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... (default: 5)")
     parser.add_argument("--cycles", type=int, default=6, help="of 4 epochs each (default: 6)")
     parser.add_argument("--jobs", type=int, default=-1, help="default: as many as there are cores")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--quick", action="store_true", help="300 images of each task")
     parser.add_argument("--csv", metavar="FILE", help="where the runs are kept")
     arguments = parser.parse_args()
 
     jobs = [
-        joblib.delayed(measure)(task, schedule, seed, arguments.cycles, arguments.quick)
+        joblib.delayed(measure)(
+            task, schedule, seed, arguments.cycles, arguments.quick, arguments.device
+        )
         for task in arguments.tasks
         for schedule in SCHEDULES
         for seed in range(arguments.seeds)

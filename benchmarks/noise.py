@@ -29,7 +29,7 @@ BATCH_SCHEDULES = ("doubling", "noise", None)
 SHOWN = ("test_accuracy", "updates", "seconds")
 
 
-def candidates(schedules, epochs, max_lr, max_batch_size):
+def candidates(schedules, epochs, max_lr, max_batch_size, device):
     """Return a classifier for each schedule of the rate and of the batch size."""
     n_sizes = (max_batch_size // BATCH_SIZE).bit_length()
     return {
@@ -42,6 +42,7 @@ def candidates(schedules, epochs, max_lr, max_batch_size):
             max_batch_size=max_batch_size,
             step_size=epochs / n_sizes,
             max_epochs=epochs,
+            device=device,
         )
         for schedule in schedules
         for batch_schedule in BATCH_SCHEDULES
@@ -82,6 +83,7 @@ def main():
     parser.add_argument("--schedules", nargs="+", default=["constant", "cosine"], metavar="NAME",
                         help="of the rate (default: constant cosine)")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--store", metavar="CSV", help="where the runs are kept")
     arguments = parser.parse_args()
     if arguments.max_batch_size < BATCH_SIZE:
@@ -92,7 +94,11 @@ def main():
     X_test, y_test = load(subset="test", return_X_y=True)
     comparison = compare_schedules(
         candidates(
-            arguments.schedules, arguments.epochs, arguments.max_lr, arguments.max_batch_size
+            arguments.schedules,
+            arguments.epochs,
+            arguments.max_lr,
+            arguments.max_batch_size,
+            arguments.device,
         ),
         X,
         y,
