@@ -41,6 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... (default: 1)")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     arguments = parser.parse_args()
     seeds = range(arguments.seeds)
     X, y = fetch_fashion_mnist(return_X_y=True)
@@ -49,7 +50,7 @@ def main():
     for name in arguments.recipes:
         accuracies, seconds = [], []
         for seed in seeds:
-            clf = CLRLeNetClassifier(random_state=seed, **RECIPES[name])
+            clf = CLRLeNetClassifier(random_state=seed, device=arguments.device, **RECIPES[name])
             began = time.perf_counter()
             clf.fit(X, y)
             seconds.append(time.perf_counter() - began)
