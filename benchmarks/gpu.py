@@ -14,7 +14,7 @@ batch sizes, medians of interleaved repeats, all with LeNet-5 and the same optim
   an epoch once its updates are recorded, and the first one of a training, in which they are
   recorded; the same without recording; and augmented with RandomShiftFlip.
 
-It takes about a minute.
+It takes about two minutes.
 """
 
 import argparse
