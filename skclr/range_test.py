@@ -62,9 +62,9 @@ class LRRangeResult:
     ----------
     lrs : ndarray of shape (n_lrs,)
         Learning rates, ascending.
-    losses : ndarray of shape (n_repeats, n_lrs)
-        The training loss at each rate; NaN after a sweep has ended.
-    smoothed : ndarray of shape (n_repeats, n_lrs)
+    losses : ndarray of shape (n_sweeps, n_lrs)
+        The training loss at each rate; NaN before a sweep begins and after it has ended.
+    smoothed : ndarray of shape (n_sweeps, n_lrs)
         The loss smoothed as the sweep went on; for candidates the loss itself.
     base_lr, max_lr : float or None
         The boundaries read off the curve; None where it does not have them.
@@ -166,7 +166,11 @@ def lr_range_test(
     n_iter : int or None, default=None
         Updates in a sweep. None: 23 a decade, 184 from 1e-7 to 10.
     n_repeats : int, default=5
-        Sweeps, each with initial weights and an order of the samples of its own.
+        How many sweeps over all rates the updates would do for. The first two go over all rates;
+        the updates of the others go to sweeps over those rates alone at which these two saw the
+        loss move, which are as many more. With ``mode="linear"``, or where the loss never falls,
+        all go over all rates. Each sweep has initial weights and an order of the samples of its
+        own.
     mode : {"exp", "linear"}, default="exp"
         Equal ratios or equal differences between the rates.
     random_state : int, RandomState instance or None, default=None

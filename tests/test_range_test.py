@@ -4,6 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -43,13 +44,47 @@ def test_a_real_sweep_finds_the_rates_that_train_lenet(result):
     }  # fmt: skip
 
 
-def test_a_result_has_a_row_for_each_repeat_and_rate(result):
+def test_a_result_has_a_row_for_each_sweep_and_rate(result):
+    n_sweeps = len(result.losses)
     assert result.lrs.shape == (184,)
-    assert result.losses.shape == result.smoothed.shape == (5, 184)
+    assert result.losses.shape == result.smoothed.shape == (n_sweeps, 184)
     frame = result.to_frame()
     assert list(frame.columns) == ["repeat", "lr", "loss", "smoothed_loss"]
-    assert len(frame) == 920
+    assert len(frame) == n_sweeps * 184
     assert np.isnan(result.losses[:, -1]).all()  # 10 is too much for any repeat
+
+
+def test_the_updates_of_three_sweeps_go_to_more_of_them_where_the_loss_moves(result):
+    begins = np.isfinite(result.losses).argmax(axis=1)
+    assert (begins[:2] == 0).all()
+    assert len(set(begins[2:])) == 1
+    assert 3e-5 < result.lrs[begins[2]] < result.max_lr / 20
+    assert len(result.losses) >= 10
+    widest = np.isfinite(result.losses[2:]).sum(axis=1).max()
+    assert 2 * 184 + (len(result.losses) - 2) * widest <= 5 * 184
+    assert result.losses[2:, begins[2]] == pytest.approx(np.log(10), rel=0.15)  # new networks
+
+
+def test_the_sweeps_over_all_rates_are_those_of_fewer_repeats(result, images):
+    two = rt.lr_range_test(CLRLeNetClassifier(), *images, n_repeats=2, random_state=0)
+    np.testing.assert_array_equal(two.losses, result.losses[:2])
+    assert two.suggestions["steepest"] == result.suggestions["steepest"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "n_rows"),
+    [
+        ({"mode": "linear", "min_lr": 1e-4, "max_lr": 0.1, "n_iter": 20}, 4),
+        ({"min_lr": 1e-8, "max_lr": 1e-7, "n_iter": 20}, 4),  # in which nothing falls
+    ],
+)
+def test_all_sweeps_go_over_all_rates_where_no_part_of_them_is_to_be_told(images, sweep, n_rows):
+    X, y = images
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rt.RangeTestWarning)
+        result = rt.lr_range_test(CLRLeNetClassifier(), X, y, n_repeats=4, random_state=0, **sweep)
+    assert len(result.losses) == n_rows
+    assert np.isfinite(result.losses[:, 0]).all()
 
 
 def test_the_answer_does_not_depend_on_the_number_of_jobs(result, images):

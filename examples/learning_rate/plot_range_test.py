@@ -9,12 +9,13 @@ search over rates.
 """
 
 # %%
-# Five sweeps
-# -----------
+# Ten sweeps
+# ----------
 # One sweep is a matter of luck: it depends on its initial weights and on which
-# image comes when. ``lr_range_test`` makes five, each with a seed of its own,
-# on clones of the classifier, which itself is not changed. The answer holds
-# both boundaries and the curves.
+# image comes when. ``lr_range_test`` makes two over all rates and then as many
+# over those at which the loss moves as take the updates of three more, each with
+# a seed of its own, on clones of the classifier, which itself is not changed.
+# The answer holds both boundaries and the curves.
 
 import matplotlib.pyplot as plt
 
@@ -33,8 +34,8 @@ print(f"base_lr = {found.base_lr:.2g}, max_lr = {found.max_lr:.2g}")
 # anything in so few updates; a fall, at whose beginning `base_lr` belongs; a
 # floor, where learning is fastest; and a rise behind it, where the steps have
 # become so long that they destroy what was learned. `max_lr` belongs before
-# that rise. The thin lines are the five sweeps, the band reaches from the
-# lowest to the highest: where it is wide, a boundary is uncertain by as much.
+# that rise. The thin lines are the sweeps, the band reaches from the lowest to
+# the highest: where it is wide, a boundary is uncertain by as much.
 
 found.plot()
 plt.show()

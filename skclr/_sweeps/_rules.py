@@ -183,7 +183,7 @@ def first_fall(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     lrs : array-like of shape (n,)
         Rates, ascending.
     losses : array-like of shape (n,) or (n_repeats, n)
-        Losses as measured, not smoothed; NaN after the end of a sweep.
+        Losses as measured, not smoothed; NaN before the beginning and after the end of a sweep.
 
     Returns
     -------
@@ -214,22 +214,22 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     r"""Return the rate in the upper part of the basin of the loss, below its rise: `max_lr`.
 
     In each repeat a loss counts at most as three times its level :math:`L` at the lowest rates. It
-    is smoothed over 0.2 decades and limited to :math:`1.4\,L`; the curve is the mean of the
-    repeats, smoothed over a quarter of a decade. With :math:`d(\eta)` its depth below :math:`L`, as
-    a part of the greatest depth, each rate has the weight :math:`w(\eta) = \max(0, d(\eta) - 0.4)`,
-    and the answer is
+    is smoothed over a fifth of a decade and limited to :math:`1.2\,L`; the curve is the mean of
+    the repeats, smoothed over as much again. With :math:`d(\eta)` its depth below :math:`L`,
+    as a part of the greatest depth, each rate has the weight
+    :math:`w(\eta) = \max(0, d(\eta) - 0.4)`, and the answer is
 
-    .. math:: \frac{\exp(\mu + 1.25\,\sigma)}{2.2},
+    .. math:: \exp(\mu + 0.25 - 4 \max(0, 0.65 - \sigma)),
 
-    with mean and standard deviation of :math:`\log \eta` under these weights: well below the upper
-    edge of the basin.
+    with mean and standard deviation of :math:`\log \eta` under these weights: somewhat above the
+    middle of a wide basin, and well below it in a narrow one, whose walls are steep.
 
     Parameters
     ----------
     lrs : array-like of shape (n,)
         Rates, ascending.
     losses : array-like of shape (n,) or (n_repeats, n)
-        Losses as measured, not smoothed; NaN after the end of a sweep.
+        Losses as measured, not smoothed; NaN before the beginning and after the end of a sweep.
 
     Returns
     -------
@@ -245,11 +245,11 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     Notes
     -----
     A sweep passes a factor of two in seven updates, in which few networks die; a training that
-    stays for hundreds of updates at a rate close below the rise does. The first signs of this are
-    single losses above the level, at rates where the others are still low. They are no noise to be
-    filtered: they count for more than a loss can fall, which brings the edge nearer, but one of
-    them, averaged with its neighbours and with the other repeats, raises the curve by less than a
-    tenth of the level.
+    stays for hundreds of updates at a rate close below the rise does. So the narrower the basin,
+    the further the answer stays away from its rise. The first signs of a rise are single losses
+    above the level, at rates where the others are still low. They are no noise to be filtered: they
+    count for more than a loss can fall, which narrows the basin, but one of them, averaged with its
+    neighbours and with the other repeats, raises the curve by less than a tenth of the level.
 
     Where a noisy curve crosses a height, or has its lowest point, changes by much with the seed;
     moments of all that is deep change by little. ``benchmarks/range_test.py`` measures what the
@@ -274,9 +274,11 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
 def suggest(lrs: ArrayLike, smoothed: ArrayLike) -> dict[str, float | None]:
     """Return what the rules with a source say of the mean of the smoothed curves, by their names.
 
-    The mean goes up to where the first of the repeats ended.
+    The mean is of the repeats over all rates, up to where the first of them ended.
     """
     smoothed = np.atleast_2d(np.asarray(smoothed, dtype=float))
+    whole = np.isfinite(smoothed[:, 0])
+    smoothed = smoothed[whole] if whole.any() else smoothed
     ended = ~np.isfinite(smoothed).all(axis=0)
     n = int(np.argmax(ended)) if ended.any() else smoothed.shape[1]
     lrs, losses = np.asarray(lrs, dtype=float)[:n], smoothed[:, :n].mean(axis=0)

@@ -18,11 +18,17 @@ from torch.utils.data import Dataset
 
 from skclr._process import flushable_streams, speaks_for_all
 from skclr._progress import Ticker, progress
-from skclr._sweeps._curve import FEWEST_RATES, NoBoundaryError, falling_curve
+from skclr._sweeps._curve import (
+    FEWEST_RATES,
+    NoBoundaryError,
+    falling_curve,
+    moving_part,
+)
 from skclr._training import check_net, fit_clone, labels_for, parameter_names
 from skclr.callbacks import IteratorStandIn, LRRangeTest
 
 _RATES_PER_DECADE = 23  # five sweeps over the default range stay below 938, one epoch's updates
+_WHOLE = 2  # sweeps over all rates; those after them go over the rates at which the loss moves
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,9 @@ class Sweeps:
     ----------
     lrs : ndarray of shape (n_lrs,)
         Learning rates, ascending.
-    losses, smoothed : ndarray of shape (n_repeats, n_lrs)
-        The training loss at each rate, as measured and smoothed as the sweep went on; NaN after a
-        sweep has ended.
+    losses, smoothed : ndarray of shape (n_sweeps, n_lrs)
+        The training loss at each rate, as measured and smoothed as the sweep went on; NaN before a
+        sweep begins and after it has ended.
     base_lr, max_lr : float or None
         The boundaries read off the curve; None where it does not have them.
     reasons : tuple of str
@@ -82,28 +88,43 @@ def measure_sweeps(
         n_iter = max(100, round(math.log10(max_lr / min_lr) * _RATES_PER_DECADE))
     if n_iter < FEWEST_RATES:
         raise ValueError(f"n_iter must be None or at least {FEWEST_RATES}, got {n_iter!r}.")
-    sweep.set_params(n_iter=n_iter)
     y = labels_for(estimator, X, y)
-    shown = bool(verbose) and speaks_for_all(estimator)
-    with progress(n_repeats, "sweeps", show=shown) as bar, flushable_streams():
-        ticker = bar.ticker(per_epoch=0, per_training=1)
-        seeds = draw_seeds(random_state, n_repeats)
-        known = {} if known is None else known
-        unfitted = clone(estimator)  # no weights travel to the processes
-        todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
-        made = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_sweep_once)(
-                unfitted, clone(sweep), n_iter, clone(ticker), X, y, sample_weight, seed
-            )
-            for seed in todo
-        )
-        for seed, run in zip(todo, made, strict=True):
-            known[seed] = run
-        runs = [known[seed] for seed in seeds]
     space = np.linspace if mode == "linear" else np.geomspace
     lrs = space(min_lr, max_lr, n_iter)
-    losses = _as_rows([losses for losses, _ in runs], n_iter)
-    smoothed = _as_rows([smoothed for _, smoothed in runs], n_iter)
+    shown = bool(verbose) and speaks_for_all(estimator)
+    with progress(n_repeats, "sweeps", show=shown) as bar, flushable_streams():
+        known = {} if known is None else known
+        unfitted = clone(estimator)  # no weights travel to the processes
+        losses, smoothed = np.empty((2, 0, n_iter))
+
+        def make(seeds: list[int], part: slice) -> None:
+            """Sweep over a part of the rates, once for each seed, and add a row for each."""
+            nonlocal losses, smoothed
+            rates = lrs[part]
+            own = clone(sweep)
+            own.set_params(min_lr=rates[0], max_lr=rates[-1], n_iter=len(rates))
+            ticker = bar.ticker(per_epoch=0, per_training=len(rates) / n_iter)
+            todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
+            made = Parallel(n_jobs=n_jobs, return_as="generator")(
+                delayed(_sweep_once)(
+                    unfitted, clone(own), len(rates), clone(ticker), X, y, sample_weight, seed
+                )
+                for seed in todo
+            )
+            for seed, run in zip(todo, made, strict=True):
+                known[seed] = run
+            runs = [known[seed] for seed in seeds]
+            losses = np.vstack([losses, _as_rows([run[0] for run in runs], n_iter, part.start)])
+            smoothed = np.vstack([smoothed, _as_rows([run[1] for run in runs], n_iter, part.start)])
+
+        random_state = check_random_state(random_state)
+        seeds = draw_seeds(random_state, n_repeats)
+        make(seeds[:_WHOLE], slice(0, n_iter))
+        if n_repeats > _WHOLE:
+            part = moving_part(lrs, losses) if mode == "exp" else slice(0, n_iter)
+            n = (n_repeats - _WHOLE) * n_iter // (part.stop - part.start)
+            seeds = seeds[_WHOLE:]
+            make(seeds + draw_seeds(random_state, n - len(seeds)), part)
     return read_sweeps(lrs, losses, smoothed)
 
 
@@ -157,11 +178,11 @@ class _WholeBatches(IteratorStandIn):
         return super().__call__(dataset, **kwargs)
 
 
-def _as_rows(sequences: list[list[float]], n: int) -> np.ndarray:
+def _as_rows(sequences: list[list[float]], n: int, start: int) -> np.ndarray:
     """Return an array with a row of length `n` a sequence, NaN where there is nothing finite."""
     rows = np.full((len(sequences), n), np.nan)
     for row, sequence in zip(rows, sequences, strict=True):
-        row[: len(sequence)] = sequence
+        row[start : start + len(sequence)] = sequence
     rows[~np.isfinite(rows)] = np.nan
     return rows
 

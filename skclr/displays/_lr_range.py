@@ -49,7 +49,8 @@ class LRRangeDisplay:
     lrs : array-like of shape (n_lrs,)
         Learning rates, ascending.
     losses : array-like of shape (n_repeats, n_lrs) or (n_lrs,)
-        The training loss at each rate; NaN where a sweep had ended or training diverged.
+        The training loss at each rate; NaN where a sweep had not begun or had ended, or training
+        diverged.
     base_lr, max_lr : float or None, default=None
         The boundaries, each marked by a vertical line with its value. None: not marked.
     smoothed : array-like of the shape of `losses` or None, default=None
@@ -217,7 +218,7 @@ class LRRangeDisplay:
         curves = self._curves()
         curves = curves[np.isfinite(curves).any(axis=1)]
         bottom, top = _limits(curves)
-        diverged = self.lrs[~(curves.mean(axis=0) <= top)]
+        diverged = self.lrs[~(_mean_until_one_ends(curves) <= top)]
         if self.kind == "candidates":
             curves = np.where(curves <= top, curves, np.nan)
         ax.set_xscale("log")
@@ -247,7 +248,7 @@ class LRRangeDisplay:
         if self.kind == "candidates":
             style |= {"marker": "o", "markersize": 6}
         style = merge_style(style, line_kw)
-        mean = curves.mean(axis=0)  # NaN from where the first repeat ended
+        mean = _mean_until_one_ends(curves)
         self.lines_: list[Line2D] = []
         self.fill_between_: PolyCollection | None = None
         if n_repeats > 1:
@@ -256,8 +257,8 @@ class LRRangeDisplay:
             self.lines_[0].set_label("each repeat")
             self.fill_between_ = ax.fill_between(
                 self.lrs,
-                np.where(np.isfinite(mean), curves.min(axis=0), np.nan),
-                np.where(np.isfinite(mean), curves.max(axis=0), np.nan),
+                np.where(np.isfinite(mean), np.fmin.reduce(curves), np.nan),
+                np.where(np.isfinite(mean), np.fmax.reduce(curves), np.nan),
                 color=style["color"],
                 label="lowest to highest repeat",
                 **BAND,
@@ -308,6 +309,15 @@ class LRRangeDisplay:
             label="diverged, or off the scale",
         )
         return markers
+
+
+def _mean_until_one_ends(curves: np.ndarray) -> np.ndarray:
+    """Return the mean of the curves that have begun, NaN from where the first of them has ended."""
+    measured = np.isfinite(curves)
+    begun = measured.cumsum(axis=1) > 0
+    n_begun = begun.sum(axis=0)
+    total = np.where(measured, curves, 0.0).sum(axis=0)
+    return np.where((measured | ~begun).all(axis=0), total / np.maximum(n_begun, 1), np.nan)
 
 
 def _limits(curves: np.ndarray) -> tuple[float, float]:

@@ -14,7 +14,9 @@ def answer_range(study: Study) -> list[str]:
     if study.sweep is None:
         return []
     sweep = study.sweep
-    n_repeats = len(sweep.losses)
+    n_whole = int(np.isfinite(sweep.losses[:, 0]).sum())
+    n_others = len(sweep.losses) - n_whole
+    others = f", and {n_others} more over those at which the loss moves" if n_others else ""
     begins = (
         f"the loss begins to fall at l_min = {_rounded(sweep.base_lr)}"
         if sweep.base_lr is not None
@@ -26,9 +28,9 @@ def answer_range(study: Study) -> list[str]:
         else "no rate could be named at which it turns up"
     )
     words = [
-        f"In {n_repeats} sweeps of {len(sweep.lrs)} updates each, from {_rounded(sweep.lrs[0])} to "
-        f"{_rounded(sweep.lrs[-1])}, {begins}, and {turns}. In the published run, one sweep of 44 "
-        "epochs, the loss began to fall near 1e-05 and blew up after 0.01."
+        f"In {n_whole} sweeps of {len(sweep.lrs)} updates each, from {_rounded(sweep.lrs[0])} to "
+        f"{_rounded(sweep.lrs[-1])}{others}, {begins}, and {turns}. In the published run, one "
+        "sweep of 44 epochs, the loss began to fall near 1e-05 and blew up after 0.01."
     ]
     if None in (sweep.base_lr, sweep.max_lr):
         words.append("So CLR below moves between the published boundaries instead.")
