@@ -5,8 +5,9 @@
 
 For each task (data, module, optimizer, batch size) networks are trained by triangular CLR up to
 every maximum of a grid, and up to what each rule suggests, each suggestion of `--seeds` range tests
-once. The regret of a rule is the best mean test accuracy over the grid less the mean of the rule's,
-in percentage points; its spread is the largest over the smallest suggestion. A training has
+once. The regret of a rule is the mean test accuracy of the best maximum of the grid, trained anew with
+ten other seeds, less the mean of the rule's, in percentage points; that to the grid takes the mean
+by which the maximum was chosen, the highest of 15, in which there is luck. The spread of a rule is the largest over the smallest suggestion. A training has
 collapsed when its test accuracy is less than half way from the share of the largest class to the
 best of the grid: the network died, or a rate that is far too low never moved it. All rules read the
 same sweeps: those with one curve the mean of the two over all rates, which is kinder than the
@@ -56,6 +57,7 @@ from skclr.range_test import RangeTestWarning
 
 GRID = np.geomspace(1e-3, 3.0, 15)
 TRAINING_SEEDS = (0, 1, 2)
+SEEDS_OF_BEST = range(100, 110)
 RULES = (
     "basin", "valley", "slide", "minimum_tenth", "minimum", "steepest", "lightning",
 )  # fmt: skip
@@ -227,7 +229,7 @@ class Trainings:
 
 
 def judge(trainings, task, found, rules=RULES):
-    """Return what is said of each rule, and the best maximum of the grid with its accuracy."""
+    """Return what is said of each rule, the best maximum of the grid and its two accuracies."""
     data = TASKS[task][0]
     seeds = range(len(found)) if data in TABLES else TRAINING_SEEDS
     grid = [[(float(lr), seed) for seed in seeds] for lr in GRID]
@@ -236,6 +238,9 @@ def judge(trainings, task, found, rules=RULES):
         (task, *pair) for pairs in [*grid, *ruled.values()] for pair in pairs if pair[0] is not None
     )
     means = [trainings.scores(task, pairs).mean() for pairs in grid]
+    best = float(GRID[np.argmax(means)])
+    trainings.make((task, best, seed) for seed in SEEDS_OF_BEST)
+    anew = trainings.scores(task, [(best, seed) for seed in SEEDS_OF_BEST]).mean()
     y_test = load(data)[3]
     half_way = (max(means) + np.unique(y_test, return_counts=True)[1].max() / len(y_test)) / 2
     rows = {}
@@ -245,11 +250,12 @@ def judge(trainings, task, found, rules=RULES):
         scores = trainings.scores(task, ruled[rule])
         rows[rule] = {
             "median lr": statistics.median(known) if known else np.nan,
-            "regret": 100 * (max(means) - scores.mean()),
+            "regret": 100 * (anew - scores.mean()),
+            "to the grid": 100 * (max(means) - scores.mean()),
             "spread": max(known) / min(known) if len(known) == len(answers) else np.inf,
             f"collapsed of {len(found)}": (scores < half_way).sum(),
         }
-    return pd.DataFrame(rows).T, GRID[np.argmax(means)], max(means)
+    return pd.DataFrame(rows).T, best, max(means), anew
 
 
 def cost():
@@ -283,8 +289,8 @@ def main():
     for name, task in TASKS.items():
         seeds = range(arguments.seeds)
         found = list(run(joblib.delayed(suggestions)(*task, seed) for seed in seeds))
-        tables[name], best, highest = judge(trainings, name, found, arguments.rules)
-        print(f"\n{name}: best maximum {best:.3g}, accuracy {highest:.4f}")
+        tables[name], best, highest, anew = judge(trainings, name, found, arguments.rules)
+        print(f"\n{name}: best maximum {best:.3g}, accuracy {highest:.4f}, anew {anew:.4f}")
         print(tables[name].round(4).to_string(), flush=True)
     everything = pd.concat(tables, names=["task", "rule"])
     by_rule = everything.groupby(level="rule")
@@ -292,6 +298,7 @@ def main():
         {
             "median regret": by_rule["regret"].median(),
             "worst regret": by_rule["regret"].max(),
+            "median to the grid": by_rule["to the grid"].median(),
             "largest spread": by_rule["spread"].max(),
             "collapsed": by_rule[f"collapsed of {arguments.seeds}"].sum().astype(int),
         }

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from torch.utils.data import Dataset
 
 from skclr._process import flushable_streams, speaks_for_all
-from skclr._progress import Ticker, progress
+from skclr._progress import Progress, Ticker, progress
 from skclr._sweeps._curve import (
     FEWEST_RATES,
     NoBoundaryError,
@@ -92,40 +92,62 @@ def measure_sweeps(
     space = np.linspace if mode == "linear" else np.geomspace
     lrs = space(min_lr, max_lr, n_iter)
     shown = bool(verbose) and speaks_for_all(estimator)
+    random_state = check_random_state(random_state)
+    seeds = draw_seeds(random_state, n_repeats)
     with progress(n_repeats, "sweeps", show=shown) as bar, flushable_streams():
-        known = {} if known is None else known
-        unfitted = clone(estimator)  # no weights travel to the processes
-        losses, smoothed = np.empty((2, 0, n_iter))
-
-        def make(seeds: list[int], part: slice) -> None:
-            """Sweep over a part of the rates, once for each seed, and add a row for each."""
-            nonlocal losses, smoothed
-            rates = lrs[part]
-            own = clone(sweep)
-            own.set_params(min_lr=rates[0], max_lr=rates[-1], n_iter=len(rates))
-            ticker = bar.ticker(per_epoch=0, per_training=len(rates) / n_iter)
-            todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
-            made = Parallel(n_jobs=n_jobs, return_as="generator")(
-                delayed(_sweep_once)(
-                    unfitted, clone(own), len(rates), clone(ticker), X, y, sample_weight, seed
-                )
-                for seed in todo
-            )
-            for seed, run in zip(todo, made, strict=True):
-                known[seed] = run
-            runs = [known[seed] for seed in seeds]
-            losses = np.vstack([losses, _as_rows([run[0] for run in runs], n_iter, part.start)])
-            smoothed = np.vstack([smoothed, _as_rows([run[1] for run in runs], n_iter, part.start)])
-
-        random_state = check_random_state(random_state)
-        seeds = draw_seeds(random_state, n_repeats)
-        make(seeds[:_WHOLE], slice(0, n_iter))
+        sweeper = _Sweeper(estimator, (X, y, sample_weight), sweep, lrs, bar, n_jobs, known)
+        rows = sweeper.rows(seeds[:_WHOLE], slice(0, n_iter))
         if n_repeats > _WHOLE:
+            losses, _ = rows
             part = moving_part(lrs, losses) if mode == "exp" else slice(0, n_iter)
-            n = (n_repeats - _WHOLE) * n_iter // (part.stop - part.start)
-            seeds = seeds[_WHOLE:]
-            make(seeds + draw_seeds(random_state, n - len(seeds)), part)
-    return read_sweeps(lrs, losses, smoothed)
+            n_more = (n_repeats - _WHOLE) * n_iter // (part.stop - part.start)
+            seeds += draw_seeds(random_state, n_more - len(seeds[_WHOLE:]))
+            rows = np.concatenate([rows, sweeper.rows(seeds[_WHOLE:], part)], axis=1)
+    return read_sweeps(lrs, *rows)
+
+
+class _Sweeper:
+    """Makes sweeps of clones, each over a part of the rates, as rows over all of them."""
+
+    def __init__(
+        self,
+        estimator: skorch.NeuralNet,
+        data: tuple[ArrayLike | Dataset, ArrayLike | None, ArrayLike | None],
+        sweep: LRRangeTest,
+        lrs: np.ndarray,
+        bar: Progress,
+        n_jobs: int | None,
+        known: MutableMapping[int, tuple[list[float], list[float]]] | None,
+    ):
+        self._unfitted = clone(estimator)  # no weights travel to the processes
+        self._data = data
+        self._sweep = sweep
+        self._lrs = lrs
+        self._bar = bar
+        self._n_jobs = n_jobs
+        self._known = {} if known is None else known
+
+    def rows(self, seeds: list[int], part: slice) -> np.ndarray:
+        """Return losses and smoothed losses, of shape (2, n_seeds, n_lrs), NaN but in the part."""
+        rates, known = self._lrs[part], self._known
+        sweep = clone(self._sweep)
+        sweep.set_params(min_lr=rates[0], max_lr=rates[-1], n_iter=len(rates))
+        ticker = self._bar.ticker(per_epoch=0, per_training=len(rates) / len(self._lrs))
+        todo = [seed for seed in dict.fromkeys(seeds) if seed not in known]
+        made = Parallel(n_jobs=self._n_jobs, return_as="generator")(
+            delayed(_sweep_once)(
+                self._unfitted, clone(sweep), len(rates), clone(ticker), *self._data, seed
+            )
+            for seed in todo
+        )
+        for seed, run in zip(todo, made, strict=True):
+            known[seed] = run
+        rows = np.full((2, len(seeds), len(self._lrs)), np.nan)
+        for place, seed in enumerate(seeds):
+            for row, sequence in zip(rows[:, place], known[seed], strict=True):
+                row[part.start : part.start + len(sequence)] = sequence
+        rows[~np.isfinite(rows)] = np.nan
+        return rows
 
 
 def read_sweeps(lrs: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> Sweeps:
@@ -176,15 +198,6 @@ class _WholeBatches(IteratorStandIn):
                 drops = False
             kwargs |= {"drop_last": True} if drops else {}
         return super().__call__(dataset, **kwargs)
-
-
-def _as_rows(sequences: list[list[float]], n: int, start: int) -> np.ndarray:
-    """Return an array with a row of length `n` a sequence, NaN where there is nothing finite."""
-    rows = np.full((len(sequences), n), np.nan)
-    for row, sequence in zip(rows, sequences, strict=True):
-        row[start : start + len(sequence)] = sequence
-    rows[~np.isfinite(rows)] = np.nan
-    return rows
 
 
 def _read_boundaries(
