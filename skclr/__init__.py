@@ -8,7 +8,7 @@ from skclr.ensemble import SnapshotEnsemble
 from skclr.lenet import LeNet5
 from skclr.range_test import LRRangeResult, lr_candidates_test, lr_range_test
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BatchDoubling",
