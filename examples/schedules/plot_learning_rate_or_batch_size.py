@@ -4,7 +4,7 @@ Learning rate or batch size: the experiment
 
 Does growing the batch do what lowering the learning rate does (Smith, Kindermans, Ying
 and Le 2018)? Here is the answer for LeNet-5 on all of Fashion-MNIST, from several seeds
-and with its uncertainty: yes, to 0.2 points of test accuracy, with a third of the
+and with its uncertainty: yes, to 0.3 points of test accuracy, with a third of the
 updates. What counts is that the noise is lowered; how it is lowered hardly does.
 
 This page reads the results that one command has left in ``docs/data`` of the
