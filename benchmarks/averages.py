@@ -113,7 +113,8 @@ def measure(task, schedule, seed, n_cycles, quick, device):
     probabilities["last"] = ensemble.estimator_.predict_proba(X_test)
     rows = []
     for method in METHODS:
-        proba = probabilities[method]
+        proba = probabilities[method].astype(float)
+        proba /= proba.sum(axis=1, keepdims=True)  # to all digits of a double
         right = ensemble.classes_[proba.argmax(axis=1)] == y_test
         rows.append(
             {
@@ -122,7 +123,7 @@ def measure(task, schedule, seed, n_cycles, quick, device):
                 "seed": seed,
                 "method": method,
                 "accuracy": right.mean(),
-                "loss": log_loss(y_test, proba.astype(float), labels=ensemble.classes_),
+                "loss": log_loss(y_test, proba, labels=ensemble.classes_),
             }
         )
     return rows
