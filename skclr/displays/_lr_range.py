@@ -312,12 +312,16 @@ class LRRangeDisplay:
 
 
 def _mean_until_one_ends(curves: np.ndarray) -> np.ndarray:
-    """Return the mean of the curves that have begun, NaN from where the first of them has ended."""
+    """Return the mean of the curves that have begun, NaN from where the first of them has ended.
+
+    Where others join in there is a gap of one rate: it goes on as the mean of more curves.
+    """
     measured = np.isfinite(curves)
     begun = measured.cumsum(axis=1) > 0
     n_begun = begun.sum(axis=0)
     total = np.where(measured, curves, 0.0).sum(axis=0)
-    return np.where((measured | ~begun).all(axis=0), total / np.maximum(n_begun, 1), np.nan)
+    goes_on = (measured | ~begun).all(axis=0) & (np.diff(n_begun, prepend=n_begun[0]) == 0)
+    return np.where(goes_on, total / np.maximum(n_begun, 1), np.nan)
 
 
 def _limits(curves: np.ndarray) -> tuple[float, float]:

@@ -33,6 +33,18 @@ def test_the_mean_of_a_sweep_ends_with_its_first_repeat():
     np.testing.assert_array_equal(np.isfinite(mean), np.isfinite(losses).all(axis=0))
 
 
+def test_the_mean_has_a_gap_where_further_repeats_join_in():
+    lrs, losses = sweep()
+    alone = LRRangeDisplay(lrs, losses[:2]).plot().lines_[-1].get_ydata()
+    together = LRRangeDisplay(lrs, losses).plot().lines_[-1].get_ydata()
+    late = losses.copy()
+    late[2, :50] = np.nan
+    mean = LRRangeDisplay(lrs, late).plot().lines_[-1].get_ydata()
+    np.testing.assert_allclose(mean[:50], alone[:50])
+    assert np.isnan(mean[50])
+    np.testing.assert_allclose(mean[51:], together[51:])
+
+
 def test_a_repeat_without_any_finite_loss_is_left_out_of_the_mean():
     lrs, losses = sweep()
     losses[1] = np.nan
