@@ -35,7 +35,8 @@ print(f"base_lr = {found.base_lr:.2g}, max_lr = {found.max_lr:.2g}")
 # floor, where learning is fastest; and a rise behind it, where the steps have
 # become so long that they destroy what was learned. `max_lr` belongs before
 # that rise. The thin lines are the sweeps, the band reaches from the lowest to
-# the highest: where it is wide, a boundary is uncertain by as much.
+# the highest: where it is wide, a boundary is uncertain by as much. The gap in
+# the thick line is where the narrower sweeps, with new networks, join in.
 
 found.plot()
 plt.show()
