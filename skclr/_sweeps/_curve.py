@@ -26,7 +26,8 @@ _BASIN_SMOOTHING_DECADES = 0.2  # then their mean
 _BASIN_DEPTH = 0.4  # what is deeper than this part of the drop is the basin
 _ABOVE_MIDDLE = 0.25  # the answer is this far above the middle of a wide basin, in logarithms
 _WIDE_BASIN = 0.65  # whose standard deviation is at least this, in logarithms;
-_NARROWER = 4.0  # it is this many times what is missing of that lower in a narrower one
+_NARROWER = 4.0  # it is this many times what is missing of that lower in a narrower one,
+_VERY_WIDE_BASIN = 1.3  # and what is more than this higher, as the rise is far from the middle
 _BACK_AT_LEVEL = 0.1  # the loss is back at its level when it is so close, as a part of its drop
 _WINDOW_DECADES = 3.0  # the part in which it moves is at most so wide, and reaches
 _BEFORE_DECADES, _BEYOND_DECADES = 0.35, 0.25  # from before its fall to beyond its rise
@@ -104,7 +105,8 @@ class FallingCurve(NamedTuple):
         middle = np.average(logs, weights=weights)
         width = math.sqrt(np.average((logs - middle) ** 2, weights=weights))
         lower = _NARROWER * max(0.0, _WIDE_BASIN - width)
-        return float(np.exp(middle + _ABOVE_MIDDLE - lower))
+        higher = max(0.0, width - _VERY_WIDE_BASIN)
+        return float(np.exp(middle + _ABOVE_MIDDLE - lower + higher))
 
     def moving_part(self) -> slice:
         """Return the rates from before the loss begins to fall to where it is back at its level."""

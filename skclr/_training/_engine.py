@@ -225,6 +225,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         if "batch" in cb_kwargs:
             cb_kwargs["batch"] = self._with_labels(cb_kwargs["batch"])
         super().notify(method_name, **cb_kwargs)
+        if method_name == "on_batch_end":
+            self._labelled = None, None  # which would keep the batch in memory
         if method_name == "on_batch_end" and cb_kwargs["training"]:
             row = self.history_[-1]["batches"][-1]
             if not math.isfinite(row["train_loss"]):

@@ -162,14 +162,15 @@ def test_sweeps_that_were_made_are_not_made_again(data, tmp_path, monkeypatch):
         return clf.fit(*data)
 
     expected, sweep_once = train(), sweeps._sweep_once
-    made = []
+    made, n_sweeps = [], len(expected.lr_range_.losses)
+    assert n_sweeps > 5
     monkeypatch.setattr(sweeps, "_sweep_once", lambda *a: made.append(a) or sweep_once(*a))
-    for n in (2, 5, 6):
+    for n in (1, 2, 5, n_sweeps, n_sweeps + 1):
         given = {"checkpoint": tmp_path / f"{n}.safetensors", "checkpoint_every": 0.5}
         assert killed_at(n, lambda given=given: train(**given)) == n
         made.clear()
         again = train(**given)
-        assert len(made) == max(5 - n, 0)
+        assert len(made) == max(n_sweeps - n, 0)
         assert_same(again, expected, data[0])
         np.testing.assert_array_equal(again.lr_range_.losses, expected.lr_range_.losses)
         assert (again.base_lr_, again.max_lr_) == (expected.base_lr_, expected.max_lr_)
