@@ -106,7 +106,7 @@ class RandomShiftFlip:
         TypeError
             If `images` is not a tensor of floating dtype.
         """
-        _check_batch(images)
+        _check_batch(images)  # before anything is drawn
         drawn_on = images.device if generator is None else generator.device
         return self.moved(images, self.draw(len(images), generator, drawn_on).to(images.device))
 
@@ -132,6 +132,13 @@ class RandomShiftFlip:
         Tensor of float64 of shape (3, n)
             Uniform in [0, 1): what decides on the shift down, on that to the right, and on the
             flip.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skclr.augmentation import RandomShiftFlip
+        >>> RandomShiftFlip().draw(2, torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 2])
         """
         return torch.rand(3, n, generator=generator, device=device, dtype=torch.float64)
 
@@ -149,7 +156,25 @@ class RandomShiftFlip:
         -------
         Tensor of shape (n, channels, height, width)
             A new tensor of the same dtype, on the same device.
+
+        Raises
+        ------
+        ValueError
+            If `images` is not of shape (n, channels, height, width).
+        TypeError
+            If `images` is not a tensor of floating dtype.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skclr.augmentation import RandomShiftFlip
+        >>> images, augment = torch.rand(2, 1, 8, 8), RandomShiftFlip()
+        >>> drawn = augment.draw(2, torch.Generator().manual_seed(0))
+        >>> same = augment(images, generator=torch.Generator().manual_seed(0))
+        >>> bool((augment.moved(images, drawn) == same).all())
+        True
         """
+        _check_batch(images)
         n, channels, height, width = images.shape
         down, right, coin = drawn
         down, right, flipped = 2 * down - 1, 2 * right - 1, (coin < 0.5) & bool(self.flip)

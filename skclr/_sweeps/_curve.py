@@ -149,7 +149,7 @@ def falling_curve(lrs: ArrayLike, losses: ArrayLike) -> FallingCurve:
             f"The sweep ended within its first {FEWEST_RATES} rates: lower min_lr."
         )
     losses = np.where(lasted, losses, np.inf)
-    level = float(np.median(losses[begins == 0, : 2 * _n_rates_before(len(lrs))]))
+    level = float(np.median(losses[begins == 0, : max(FEWEST_RATES // 2, len(lrs) // 10)]))
     head = _n_rates_before(len(lrs))
     own = np.array([[np.median(row[n : n + head])] for row, n in zip(losses, begins, strict=True)])
     losses = np.where(before, np.where(np.isfinite(own), own, level), losses)

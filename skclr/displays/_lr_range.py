@@ -320,7 +320,8 @@ def _mean_until_one_ends(curves: np.ndarray) -> np.ndarray:
     begun = measured.cumsum(axis=1) > 0
     n_begun = begun.sum(axis=0)
     total = np.where(measured, curves, 0.0).sum(axis=0)
-    goes_on = (measured | ~begun).all(axis=0) & (np.diff(n_begun, prepend=n_begun[0]) == 0)
+    joined_by_others = (n_begun[:-1] > 0) & (np.diff(n_begun) > 0)
+    goes_on = (measured | ~begun).all(axis=0) & (n_begun > 0) & ~np.append(False, joined_by_others)
     return np.where(goes_on, total / np.maximum(n_begun, 1), np.nan)
 
 

@@ -45,6 +45,12 @@ def test_the_mean_has_a_gap_where_further_repeats_join_in():
     np.testing.assert_allclose(mean[51:], together[51:])
 
 
+def test_a_candidate_that_diverged_is_marked_alone_also_where_it_is_the_lowest():
+    display = LRRangeDisplay([0.01, 0.1, 1.0], [np.nan, 2.0, 1.5], kind="candidates").plot()
+    assert display.diverged_.get_xdata().tolist() == [0.01]
+    np.testing.assert_array_equal(display.lines_[-1].get_ydata(), [np.nan, 2.0, 1.5])
+
+
 def test_a_repeat_without_any_finite_loss_is_left_out_of_the_mean():
     lrs, losses = sweep()
     losses[1] = np.nan

@@ -6,7 +6,7 @@ from curves import LRS, no_warning, noisy, valley_curve
 from scipy.integrate import quad
 
 from skclr import range_test as rt
-from skclr._sweeps._curve import moving_part
+from skclr._sweeps._curve import falling_curve, moving_part
 
 
 @pytest.mark.parametrize("sd", [0.0, 0.05])
@@ -123,6 +123,11 @@ def test_a_sweep_that_ended_ends_the_part_in_which_the_loss_moves():
     losses[0, LRS > 0.15] = np.nan
     losses[1, LRS > 0.13] = np.nan
     assert 0.13 * 10**0.2 < LRS[moving_part(LRS, losses).stop - 1] < 0.15 * 10**0.3
+
+
+def test_a_few_rates_have_the_level_of_their_beginning():
+    lrs = np.logspace(-5, 0, 24)  # of which five lie before the fall
+    assert falling_curve(lrs, valley_curve(lrs)).level == pytest.approx(2.3)
 
 
 def test_where_nothing_falls_all_rates_are_the_part():
