@@ -5,7 +5,8 @@
     python benchmarks/processes.py --kills 20            # of a random worker under torchrun
 
 Each process computes with one thread, so two of them take two cores. They are started by torchrun
-and send to each other over the loopback interface.
+and send to each other over the loopback interface. Beside them, as many processes train each for
+itself at the same time: what cores, caches and memory allow that are shared, and so the ceiling.
 
 A model of the cost is fitted to what was measured: a fixed part of an update, the computing of a
 sample, the latency of a message to another process, and the time a byte takes. It then tells, on
@@ -150,14 +151,26 @@ def train_here(path, kill_at):
 # ---------------------------------------------------------------- from outside
 
 
+ALONE = {"OMP_NUM_THREADS": "1", "RANK": "0", "WORLD_SIZE": "1"}
+
+
 def start(n_processes, *arguments, options=()):
-    """Run this file in so many processes of one thread each; with none, without torchrun."""
+    """Run this file in so many processes of one thread each, started by torchrun."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
-    command = [sys.executable, *(launcher if n_processes else []), *options, __file__, *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
+    run([[*launcher, *options, __file__, *arguments]], {"OMP_NUM_THREADS": "1"})
+
+
+def run(all_arguments, environment):
+    """Run Python at the same time with each of some lists of arguments."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen([sys.executable, *arguments], env=os.environ | environment, **options)
+        for arguments in all_arguments
+    ]
+    said = [one.communicate()[1] for one in started]
+    for one, errors in zip(started, said, strict=True):
+        if one.returncode:
+            sys.exit(errors)
 
 
 def measure(processes, batches, share=1.0, repeats=3):
@@ -165,18 +178,31 @@ def measure(processes, batches, share=1.0, repeats=3):
 
     The repeats go through all numbers of processes in turn; what is returned are their medians.
     """
-    rows = []
+    rows, rows_beside = [], []
     with tempfile.TemporaryDirectory(prefix="skclr-processes-") as folder:
+        paths = [Path(folder) / f"{rank}.json" for rank in range(max(processes))]
+        given = ["--share", str(share), "--batches", *map(str, batches)]
         for n in [*processes] * repeats:
-            path = str(Path(folder) / "rows.json")
-            given = ["--measure-here", path, "--share", str(share), "--batches"]
-            start(n, *given, *map(str, batches))
-            rows += [{"processes": n, **row} for row in json.loads(Path(path).read_text())]
-    table = pd.DataFrame(rows).groupby(["processes", "batch"], as_index=False).median()
+            run([[__file__, "--measure-here", str(path), *given] for path in paths[:n]], ALONE)
+            rows_beside += [{"processes": n, **row} for path in paths[:n] for row in read(path)]
+            if n > 1:
+                start(n, "--measure-here", str(paths[0]), *given)
+                rows += [{"processes": n, **row} for row in read(paths[0])]
+    rows += [row for row in rows_beside if row["processes"] == 1]
+    table, beside = (
+        pd.DataFrame(each).groupby(["processes", "batch"], as_index=False).median()
+        for each in (rows, rows_beside)
+    )
     alone = table[table["processes"] == 1].set_index("batch")["ms an update"]
     table["updates a second"] = 1000 / table["ms an update"]
     table["of one"] = table["batch"].map(alone) / table["ms an update"]
+    table["each alone"] = table["processes"] * table["batch"].map(alone) / beside["ms an update"]
     return table
+
+
+def read(path):
+    """Return the rows that a process has written down."""
+    return json.loads(path.read_text())
 
 
 class Cost:
@@ -262,7 +288,7 @@ def kill(n_kills, seed):
     draw, right = random.Random(seed), 0
     with tempfile.TemporaryDirectory(prefix="skclr-processes-") as folder:
         alone = Path(folder) / "alone"
-        start(0, "--train-here", str(alone), "--kill-at", "0,-1")
+        run([[__file__, "--train-here", str(alone), "--kill-at", "0,-1"]], {"OMP_NUM_THREADS": "1"})
         expected = Path(f"{alone}-0").read_text()
         for number in range(n_kills):
             path, n = Path(folder) / str(number), draw.choice([2, 3])

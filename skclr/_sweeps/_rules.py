@@ -219,7 +219,7 @@ def basin(lrs: ArrayLike, losses: ArrayLike) -> float | None:
     as a part of the greatest depth, each rate has the weight
     :math:`w(\eta) = \max(0, d(\eta) - 0.4)`, and the answer is
 
-    .. math:: \exp(\mu + 0.25 - 4 \max(0, 0.65 - \sigma) + \max(0, \sigma - 1.3)),
+    .. math:: \exp(\mu + 0.2 - 4 \max(0, 0.65 - \sigma) + \max(0, \sigma - 1.3)),
 
     with mean and standard deviation of :math:`\log \eta` under these weights: somewhat above the
     middle of a wide basin, well below it in a narrow one, whose walls are steep, and further above
