@@ -1,6 +1,7 @@
 r"""The last weights, the average of the low points and their ensemble, compared over seeds.
 
-    python benchmarks/averages.py [--seeds 5] [--jobs 2]
+    python benchmarks/averages.py [--seeds 5] [--jobs 2] [--csv FILE]
+    python benchmarks/averages.py --report docs/data/averages.csv   # prints it from the kept runs
 
 Each training ends with a whole cycle and gives all three: the weights that it ends with, the
 average of the last low points (CycleAverage), and the ensemble of the same (SnapshotEnsemble). So
@@ -162,7 +163,11 @@ def main():
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--quick", action="store_true", help="300 images of each task")
     parser.add_argument("--csv", metavar="FILE", help="where the runs are kept")
+    parser.add_argument("--report", metavar="FILE", help="print the tables of such a file")
     arguments = parser.parse_args()
+    if arguments.report:
+        report(pd.read_csv(arguments.report))
+        return
 
     jobs = [
         joblib.delayed(measure)(
