@@ -27,10 +27,16 @@ def pack(entry: str, described: Mapping[str, Any], tensors: Mapping[str, torch.T
     described : mapping
         Values of JSON; a digest is added, by which a file is told whose bytes have changed.
     tensors : mapping of str to Tensor
-        Of which no two share memory.
+        Those that share memory, as weights that are tied do, are written each.
     """
     text = json.dumps({**described, "digest": digest(described, tensors)})
     state = {name: part.contiguous() for name, part in tensors.items()}
+    known: set[int] = set()
+    for name, part in state.items():
+        place = part.untyped_storage().data_ptr()
+        if place in known:
+            state[name] = part.clone()
+        known.add(place)
     return safetensors.torch.save(state, metadata={entry: text})
 
 

@@ -21,7 +21,7 @@ from skclr._process import watched_interrupts
 from skclr._training._graphs import UpdateGraphs
 from skclr._training._grouped import GroupedNet, GroupFile
 from skclr._training._network import NO_COMPILER, is_lack_of_compiler
-from skclr.batches import BatchIterator, kept_on_device
+from skclr.batches import BatchIterator, kept_on_device, labels_in
 from skclr.callbacks import SweepEnded
 
 
@@ -86,7 +86,7 @@ class CheckpointedNet(GroupedNet):
             self._recorder.finish()
 
     def _train_on(self, split: Split) -> None:
-        y = self.classes_[:1]  # any labels: skorch's callbacks look how to index them
+        y = labels_in(split.train)
         with (
             watched_interrupts() as interrupts,
             self._heard_by_all(interrupts) as heard,

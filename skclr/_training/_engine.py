@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,13 @@ import numpy as np
 import skorch
 import torch
 from sklearn.utils import check_random_state
-from skorch.callbacks import BatchScoring, EpochScoring, EpochTimer, PassthroughScoring
+from skorch.callbacks import (
+    BatchScoring,
+    EpochScoring,
+    EpochTimer,
+    PassthroughScoring,
+    Unfreezer,
+)
 from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset, Subset
@@ -29,9 +36,28 @@ from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, para
 from skclr._training._pieces import fewer_of_larger
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
-from skclr.batches import ImageDataset, check_images, encode, given_labels, is_encoded
+from skclr.batches import (
+    ImageDataset,
+    check_images,
+    encode,
+    for_callbacks,
+    for_training,
+    given_labels,
+    is_encoded,
+)
 from skclr.callbacks import BatchAccuracy
 from skclr.exceptions import DivergenceError
+
+# what an epoch of the history has, and may have, besides the names that callbacks tell
+_ALWAYS_RECORDED = ("epoch", "lr", "batch_size")
+_SOMETIMES_RECORDED = ("dur", "event_lr", "train_batch_count", "valid_batch_count",
+                       "squared_gradient", "gradient_variance", "event_average")  # fmt: skip
+_NO_PROBABILITIES = (
+    "With torch.nn.NLLLoss skorch takes the logarithm of what the network returns, so that has to "
+    "be probabilities, and some of it is negative. Let the module return logits and leave "
+    "criterion out, which is torch.nn.CrossEntropyLoss then; or let it end in a softmax, not a "
+    "log_softmax."
+)
 
 
 class PiecewiseNet(skorch.NeuralNetClassifier):
@@ -185,8 +211,9 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
                 f"{before['device']!r}."
             )
         for name in changed & {"momentum", "weight_decay"}:
-            for group in self.optimizer_.param_groups:
-                if name in group:
+            groups = self.optimizer_.param_groups
+            for group, own in zip(groups, self._own_of_groups(), strict=True):
+                if name in group and name not in own:
                     group[name] = now[name]
         if "lr" in changed & now.keys():  # groups with rates of their own keep their ratio to it
             for group in self.optimizer_.param_groups:
@@ -196,23 +223,67 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         if changed - {"momentum", "weight_decay", "device"}:
             self._initialize_callbacks()
 
-    def _check_monitors(self, valid):
-        """Raise ValueError where a callback goes by validation data that there are not."""
-        if valid is not None:
-            return
-        callbacks = dict(self.callbacks_)
-        measured = {"valid_loss", "valid_acc"} | {
-            callback.name_
-            for callback in callbacks.values()
-            if isinstance(callback, (EpochScoring, BatchScoring)) and not callback.on_train
+    def _own_of_groups(self):
+        """Yield the names of what was set for each group of the optimizer by its own parameters.
+
+        The groups are as skorch makes them: none of a pattern that matches nothing, and in the end
+        one of what is left over.
+        """
+        prefix = "optimizer__"
+        params = {
+            name.removeprefix(prefix): value
+            for name, value in vars(self).items()
+            if name.startswith(prefix)
         }
+        left = [name for name, _ in self.get_all_learnable_params()]
+        for pattern, own in params.get("param_groups") or ():
+            rest = [name for name in left if not fnmatch(name, pattern)]
+            if len(rest) < len(left):
+                yield params.keys() | own.keys()
+            left = rest
+        if left:
+            yield params.keys()
+
+    def _check_monitors(self, valid):
+        """Raise ValueError where a callback goes by what will not be in the history."""
+        callbacks = dict(self.callbacks_)
+        measured, known = {"valid_loss", "valid_acc"}, set(_ALWAYS_RECORDED)
+        for callback in callbacks.values():
+            if isinstance(callback, (EpochScoring, BatchScoring)) and not callback.on_train:
+                measured.add(callback.name_)
+            names = [getattr(callback, name, None) for name in ("name", "name_", "event_name")]
+            known |= {name for name in names if isinstance(name, str)}
+        # a class of one's own may record anything
+        all_known = all(
+            type(part).__module__.partition(".")[0] in ("skorch", "skclr")
+            for part in (self, *callbacks.values())
+        )
         for name, callback in callbacks.items():
             monitor = getattr(callback, "monitor", None)
-            if isinstance(monitor, str) and monitor.removesuffix("_best") in measured:
+            if not isinstance(monitor, str):
+                continue
+            value = monitor.removesuffix("_best")
+            if valid is None and value in measured:
                 raise ValueError(
                     f"The callback {name!r} goes by {monitor!r}, and there are no validation data. "
                     "Hold samples out with validation_fraction, or give X_val and y_val to fit."
                 )
+            if all_known and value not in known.union(_SOMETIMES_RECORDED):
+                raise ValueError(
+                    f"The callback {name!r} goes by {monitor!r}, which nothing writes into the "
+                    f"history. What is there: {', '.join(sorted(known))}."
+                )
+
+    def _check_unfreezing(self):
+        """Raise ValueError where weights begin to learn later, and the optimizer cannot take it."""
+        if any(isinstance(callback, Unfreezer) for _, callback in self.callbacks_) and any(
+            isinstance(self.optimizer_, torch.optim.SGD) and group.get("fused")
+            for group in self.optimizer_.param_groups
+        ):
+            raise ValueError(
+                "torch's fused SGD fails where weights begin to learn after the first update, as "
+                "by Unfreezer: leave optimizer__fused out."
+            )
 
     def _yield_callbacks(self):
         if self.callbacks == "disable":
@@ -224,6 +295,9 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         """Call the callbacks; after each batch of training, look whether its loss is finite."""
         if "batch" in cb_kwargs:
             cb_kwargs["batch"] = self._with_labels(cb_kwargs["batch"])
+        for name in cb_kwargs.keys() & {"X", "dataset_train", "dataset_valid"}:
+            are_labels = self._prediction is not None and self._prediction.labels_are_indices
+            cb_kwargs[name] = for_callbacks(cb_kwargs[name], indices_are_labels=are_labels)
         super().notify(method_name, **cb_kwargs)
         if method_name == "on_batch_end":
             self._labelled = None, None  # which would keep the batch in memory
@@ -313,12 +387,16 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def get_dataset(self, X: Any, y: Any = None) -> Dataset:
         """Return images, checked against those of `fit`, as a data set."""
         if is_encoded(X):
-            return X
+            return for_training(X)
         self.check_is_fitted()
         given = None if y is None else np.asarray(given_labels(y))
         targets = None if given is None else encode(given, self.classes_, "y")
         expected = self._fitted("images").input_shape
         return ImageDataset(check_images(X, expected, type(self).__name__), targets, self.classes_)
+
+    def get_iterator(self, dataset: Dataset, training: bool = False) -> Any:
+        """Return the iterator of a data set, with class indices where callbacks have labels."""
+        return super().get_iterator(for_training(dataset), training=training)
 
     @property
     def _network(self) -> Network:
@@ -335,6 +413,11 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
         if self._step is None:
             self._step = self._new_step()
+            if not self._step.parameters:
+                raise ValueError(
+                    "There is no weight to train: each parameter of the network is frozen "
+                    "(requires_grad=False), as by Freezer('*')."
+                )
             self._set_training(True)
         elif not self.module_.training:
             self._set_training(True)
@@ -351,7 +434,12 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         )
 
     def _training_loss(self, answer, targets, images):
-        return self.get_loss(answer, targets, X=images, training=True)
+        loss = self.get_loss(answer, targets, X=images, training=True)
+        if isinstance(self.criterion_, nn.NLLLoss) and not torch.isfinite(loss).all():
+            scores = answer[0] if isinstance(answer, tuple) else answer
+            if (scores < 0).any():
+                raise ValueError(_NO_PROBABILITIES)
+        return loss
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Return ``loss`` and ``y_pred`` of a batch of validation, the loss weighted if it is."""

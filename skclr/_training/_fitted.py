@@ -109,10 +109,14 @@ class FittedNet(CheckpointedNet):
         """Return images as a data set, and warn of pixels of another scale than in `fit`."""
         self.check_is_fitted()
         dataset = self.get_dataset(X)
-        mean, std = self.pixel_mean_, self.pixel_std_
-        if isinstance(dataset, ImageDataset) and mean is not None and std is not None:
-            warn_of_other_pixels(dataset.images, mean, std)
+        if isinstance(dataset, ImageDataset):
+            self._warn_of_other_pixels(dataset.images)
         return dataset
+
+    def _warn_of_other_pixels(self, images):
+        mean, std = self.pixel_mean_, self.pixel_std_
+        if mean is not None and std is not None:
+            warn_of_other_pixels(images, mean, std)
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the most probable label.

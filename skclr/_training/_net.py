@@ -213,6 +213,10 @@ class ImageClassifier(FittedNet):
             if known is None:
                 own = given.images, indices, mean_one(given.weights, indices)
                 self._prediction = state.standardizing(*own) if self.standardize else state
+            else:
+                self._warn_of_other_pixels(given.images)
+            if valid is not None:
+                self._warn_of_other_pixels(valid.images)
             measure = new or self._training.boundaries.lr_range is None
             boundaries = self._settled_boundaries(split.train, measure=measure)
             self._training = replace(self._training, boundaries=boundaries)
@@ -227,6 +231,7 @@ class ImageClassifier(FittedNet):
                 n_calls=n_calls,
             )
             self._check_monitors(split.valid)
+            self._check_unfreezing()
             if given.weights is not None or (valid is not None and valid.weights is not None):
                 check_weighable(self.criterion_)
             self._run(split)

@@ -19,7 +19,10 @@ from skclr.batches._inputs import is_encoded as is_encoded
 from skclr.batches._inputs import labels_beside as labels_beside
 from skclr.batches._inputs import warn_of_other_pixels as warn_of_other_pixels
 from skclr.batches._iterator import BatchIterator
+from skclr.batches._labelled import for_callbacks as for_callbacks
+from skclr.batches._labelled import for_training as for_training
 from skclr.batches._labels import given_labels as given_labels
+from skclr.batches._labels import labels_in as labels_in
 from skclr.batches._lazy import _LazyImages, _Rows, _Samples
 from skclr.batches._lazy import is_lazy as is_lazy
 from skclr.batches._lazy import opened as opened

@@ -16,6 +16,7 @@ from torch.utils.data import Subset
 
 from skclr.batches._arrays import channels_first
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._labelled import for_training
 from skclr.batches._labels import given_labels
 from skclr.batches._lazy import is_lazy, opened
 from skclr.batches._objects import images_of_objects, is_dataset
@@ -222,6 +223,7 @@ def warn_of_other_pixels(images: Any, mean: np.ndarray, std: np.ndarray) -> None
 
 def is_encoded(X: Any) -> bool:
     """Tell whether this is a data set of images and class indices, checked before."""
+    X = for_training(X)
     while isinstance(X, Subset):
         X = X.dataset
     return isinstance(X, ImageDataset)

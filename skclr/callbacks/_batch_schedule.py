@@ -33,8 +33,9 @@ class BatchSizeSchedule(BatchSizeSetter):
     Raises
     ------
     ValueError
-        When training begins and the size of one of its epochs is no integer of at least 1, or
-        another callback sets the batch size too.
+        When training begins and the size of one of its epochs is no integer of at least 1, or is
+        larger than the data where such a batch is left out (``drop_last``), or another callback
+        sets the batch size too.
 
     See Also
     --------
@@ -57,7 +58,7 @@ class BatchSizeSchedule(BatchSizeSetter):
     leaves it out; :class:`skclr.batches.BatchIterator` with ``iterator_train__even=True``, the
     default of :class:`skclr.CLRLeNetClassifier`, makes batches of almost equal size. A size beyond
     that of the training data makes one batch of them all, an update an epoch; the history shows
-    the size that was asked for.
+    the size that was asked for. With ``drop_last`` there would be no update, which is refused.
 
     A schedule of the learning rate that is laid out in epochs keeps its place and its length
     whatever the batch size; one in iterations counts updates, of which a larger batch makes fewer.
@@ -133,6 +134,13 @@ class BatchSizeSchedule(BatchSizeSetter):
         numbers = [self.iterations_at(first + epoch) for epoch in range(n_epochs)]
         self._iterator_now(net)  # the epoch that begins has its size again
         return sum(numbers)
+
+    def _check_ahead(self, net: NeuralNet) -> None:
+        first = len(net.history) - 1
+        epochs = range(first, first + min(net.max_epochs, _MOST_CHECKED_AHEAD))
+        if not self._makes_batches(max(map(self.batch_size_at, epochs))):
+            for epoch in epochs:
+                self._check_makes_batches(epoch, self.batch_size_at(epoch))
 
     def _check(self, net: NeuralNet) -> None:
         if not callable(self.function):

@@ -64,6 +64,26 @@ class BatchSizeSetter(Callback):
         """
         return n_epochs * len(self._iterator_now(net))
 
+    def _check_ahead(self, net: NeuralNet) -> None:
+        """Raise ValueError where an epoch to come would make no update, before the first one."""
+        self._check_makes_batches(len(net.history) - 1, self._size_now(net))
+
+    def _check_makes_batches(self, epoch: int, batch_size: int) -> None:
+        if self._makes_batches(batch_size):
+            return
+        raise ValueError(
+            f"The batch size of epoch {epoch}, counted from 0, is {batch_size}, more than there "
+            "are samples to train on, and drop_last leaves such a batch out: the epoch would make "
+            "no update. Let the size stay below, or set iterator_train__drop_last=False."
+        )
+
+    def _makes_batches(self, batch_size: int) -> bool:
+        """Tell whether the net's iterator makes a batch of this size, as far as that is known."""
+        try:
+            return len(self._iterator_with(batch_size)) > 0
+        except TypeError:  # it has no length
+            return True
+
     def _check_effect(self, is_in_use: Any) -> None:
         if not is_in_use:
             raise RuntimeError(
@@ -95,6 +115,8 @@ class BatchSizeSetter(Callback):
     ) -> None:
         """Set the size of the epoch that begins, and record it."""
         self._check_effect(self.growing_.is_in_use)
+        if not self.growing_.n_passes:
+            self._check_ahead(net)
         self.batch_size_ = self.growing_.batch_size = self._size_now(net)
         net.history.record("batch_size", self.batch_size_)
 

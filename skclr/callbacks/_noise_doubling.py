@@ -75,7 +75,8 @@ class NoiseDoubling(BatchSizeSetter):
     had come to. An epoch that was cut short, or was trained without a measurement, changes nothing.
 
     What is said in :class:`skclr.callbacks.BatchSizeSchedule` of the iterator, of sizes that do not
-    divide the data and of those beyond it holds here. The rule knows nothing of the number of
+    divide the data and of those beyond it holds here; with ``drop_last`` the size does not grow
+    beyond the data. The rule knows nothing of the number of
     updates that are left, which `max_batch_size` has to keep sufficient: a tenth of the data at
     most.
 
@@ -152,9 +153,12 @@ class NoiseDoubling(BatchSizeSetter):
 
     def _size_now(self, net: NeuralNet) -> int:
         name = (self._measure_of(net) or self._own_measure()).name
-        return self.batch_size_after(
+        size = self.batch_size_after(
             epoch[name] for epoch in list(net.history)[:-1] if name in epoch
         )
+        while size > self.batch_size and not self._makes_batches(size):
+            size = max(size // 2, int(self.batch_size))
+        return size
 
     def _own_measure(self) -> GradientNoiseScale:
         return GradientNoiseScale(smoothing=self.smoothing)

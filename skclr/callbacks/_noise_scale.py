@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from skclr._process import isolated_generators
+from skclr.batches import for_training
 from skclr.callbacks._cycle_average import raw_weights
 
 # what an iterator goes by to choose the samples of a batch
@@ -183,7 +184,7 @@ class GradientNoiseScale(Callback):
         kwargs = net.get_params_for("iterator_train")
         kwargs = {name: value for name, value in kwargs.items() if name not in _ORDER_OF_BATCHES}
         return net.iterator_train(
-            Subset(dataset, drawn.tolist()), batch_size=self.batch_size, **kwargs
+            Subset(for_training(dataset), drawn.tolist()), batch_size=self.batch_size, **kwargs
         )
 
 

@@ -125,6 +125,14 @@ def check_device(device: torch.device | str | None) -> None:
     check_default_device()
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
+    if kind != "cpu":
+        try:
+            torch.zeros(1, device=device)
+        except Exception as error:  # of whatever kind the device's part of torch raises
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"device={device!r}, but torch cannot compute there: {reason}"
+            ) from error
 
 
 def check_device_of_group(device: torch.device | str | None) -> None:

@@ -231,3 +231,14 @@ def test_an_iterator_that_was_taken_is_named_before_the_first_epoch(make_net, ta
     with pytest.raises(RuntimeError, match="had no effect"):
         net.fit(*table)
     assert not spy.sizes
+
+
+def test_sizes_beyond_the_data_that_are_left_out_are_refused_before_the_first_update(
+    make_net, table
+):
+    spy, X = Spy(), table[0]
+    net = make_net(BatchDoubling(10, every=1), spy, max_epochs=5, iterator_train__drop_last=True)
+    with pytest.raises(ValueError, match="size of epoch 3, counted from 0, is 80, more than"):
+        net.fit(*table)
+    assert len(X) < 80
+    assert not spy.sizes

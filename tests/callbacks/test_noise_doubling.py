@@ -259,3 +259,15 @@ def test_a_training_that_is_stopped_early_measured_each_of_its_epochs(make_net, 
     net = make_net(NoiseDoubling(4), stop, max_epochs=9).fit(*table)
     assert 1 <= len(net.history) < 9
     assert all("noise_scale" in epoch for epoch in net.history)
+
+
+def test_the_size_does_not_grow_beyond_the_data_where_such_a_batch_is_left_out(table):
+    class NothingButNoise(GradientNoiseScale):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record(self.name, math.inf)
+
+    callbacks = NoiseDoubling(batch_size=10), NothingButNoise()
+    net = plain_net(*callbacks, max_epochs=5, iterator_train__drop_last=True).fit(*table)
+    assert net.history[:, ("batch_size", "train_batch_count")] == [
+        (10, 6), (20, 3), (40, 1), (40, 1), (40, 1),
+    ]  # fmt: skip

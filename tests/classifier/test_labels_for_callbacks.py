@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from skorch.callbacks import BatchScoring, Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
+from torch.utils.data import Subset
 
+from skclr import GradientNoiseScale
 from skclr.exceptions import PixelScaleWarning
 
 KINDS = {
@@ -169,3 +171,55 @@ def test_pixels_of_another_scale_are_warned_of(fashion, recwarn):
     assert not [warning for warning in recwarn if warning.category is PixelScaleWarning]
     with pytest.warns(PixelScaleWarning):
         quick().fit(X / 255, y).predict_proba(X)
+
+
+class OfDataSets(Callback):
+    """Note what the data sets of a training give."""
+
+    def on_train_begin(self, net, X, y, **kwargs):
+        self.n_, self.y_ = len(X), y
+
+    def on_epoch_end(self, net, dataset_train, dataset_valid, **kwargs):
+        self.samples_ = [label for _, label in dataset_valid]
+        self.part_ = [label for _, label in Subset(dataset_valid, range(3))]
+        self.accuracy_ = np.mean(net.predict(dataset_valid) == np.array(self.samples_))
+        self.score_ = net.score(dataset_valid)
+        batch = next(iter(net.get_iterator(dataset_train, training=True)))
+        self.loss_ = float(net.train_step_single(batch)["loss"])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [*KINDS, "indices"])
+def test_samples_of_the_data_sets_have_labels_and_can_be_trained_on(fashion, kind, weighted):
+    X, y = fashion[0], KINDS.get(kind, np.array)(fashion[1])
+    weights = np.linspace(0.5, 2, len(y)) if weighted else None
+    seen, scoring = OfDataSets(), EpochScoring("accuracy", name="whole", use_caching=False)
+    noise = GradientNoiseScale(n_batches=2)
+    clf = lenet(validation_fraction=0.25, callbacks=[seen, scoring, noise])
+    clf.fit(X, y, sample_weight=weights)
+    seen = dict(clf.callbacks_)["OfDataSets"]
+    assert set(np.array(seen.samples_).tolist()) <= set(y.tolist())
+    assert_array_equal(np.array(seen.part_), np.array(seen.samples_[:3]))
+    assert seen.accuracy_ == pytest.approx(seen.score_) == pytest.approx(clf.history[-1, "whole"])
+    if not weighted:
+        assert seen.accuracy_ == pytest.approx(clf.history[-1, "valid_acc"])
+    assert len(seen.y_) == seen.n_ == 0.75 * len(y)
+    assert set(seen.y_.tolist()) == set(y.tolist())
+    assert np.isfinite(seen.loss_)
+
+
+def test_pixels_of_another_scale_in_validation_data_are_warned_of(fashion):
+    X, y = fashion
+    with pytest.warns(PixelScaleWarning, match="from 0 to 255"):
+        quick().fit(X[:300], y[:300], X_val=X[300:] / 255, y_val=y[300:])
+
+
+def test_going_on_with_pixels_of_another_scale_is_warned_of(fashion, recwarn):
+    X, y = fashion
+    clf = quick().fit(X, y, X_val=X[:50], y_val=y[:50])
+    clf.partial_fit(X[:200], y[:200])
+    assert not [warning for warning in recwarn if warning.category is PixelScaleWarning]
+    with pytest.warns(PixelScaleWarning):
+        clf.partial_fit(X / 255, y)
+    with pytest.warns(PixelScaleWarning):
+        clf.set_params(warm_start=True).fit(X / 255, y)

@@ -103,3 +103,32 @@ def test_a_measured_max_lr_is_what_the_optimizer_begins_with(fashion):
     clf = quick(schedule=None, max_lr="auto").fit(*fashion)
     assert set(rates(clf)) == {clf.max_lr_}
     assert clf.lr_range_.max_lr == clf.max_lr_
+
+
+GROUPS = [
+    ("nothing.*", {"momentum": 0.1}),
+    ("*.bias", {"weight_decay": 0.0, "momentum": 0.5}),
+    ("fc1.*", {"weight_decay": 0.3}),
+]
+
+
+@pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
+def test_what_a_group_was_given_stays_when_a_parameter_changes(two_classes, how):
+    clf = lenet(weight_decay=0.01, optimizer__param_groups=GROUPS, warm_start=True)
+    clf.fit(*two_classes).set_params(weight_decay=0.1, momentum=0.8)
+    (clf.fit if how == "warm_start" else clf.partial_fit)(*two_classes)
+    groups = [(group["weight_decay"], group["momentum"]) for group in clf.optimizer_.param_groups]
+    assert groups == [(0.0, 0.5), (0.3, 0.8), (0.1, 0.8)]
+
+
+def test_a_group_may_take_all_that_is_left(two_classes):
+    groups = [("conv*", {"momentum": 0.5}), ("*", {})]
+    clf = lenet(optimizer__param_groups=groups).fit(*two_classes)
+    clf.set_params(momentum=0.8).partial_fit(*two_classes)
+    assert [group["momentum"] for group in clf.optimizer_.param_groups] == [0.5, 0.8]
+
+
+def test_a_parameter_of_the_optimizer_counts_for_more_than_one_of_the_classifier(two_classes):
+    clf = lenet(optimizer__momentum=0.5).fit(*two_classes)
+    clf.set_params(momentum=0.7).partial_fit(*two_classes)
+    assert clf.optimizer_.param_groups[0]["momentum"] == 0.5
