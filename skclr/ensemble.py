@@ -7,7 +7,8 @@ there is worth keeping: one training gives as many classifiers as it has cycles.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -17,12 +18,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from skclr._process import process_lock
-from skclr._training import check_net
+from skclr._training import ImageClassifier, check_net
 from skclr.batches import labels_beside
 from skclr.callbacks import CycleEnds, Cycles, Weights, cycles_of, iterations_ahead, schedules_of
 from skclr.exceptions import PixelScaleWarning
@@ -106,7 +107,11 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         self.n_members = n_members
 
     def fit(
-        self, X: ArrayLike | Dataset, y: ArrayLike | None = None, **fit_params: Any
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
     ) -> SnapshotEnsemble:
         """Train a clone of the estimator, and keep its low points.
 
@@ -116,6 +121,8 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
             As `fit` of the estimator takes it.
         y : array-like of shape (n,), default=None
             Labels; None where the data set has them.
+        sample_weight : array-like of shape (n,), default=None
+            What each sample counts, as `fit` of the estimator takes it.
         **fit_params : dict
             Passed on to `fit` of the estimator, such as `X_val` and `y_val`.
 
@@ -128,7 +135,8 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             Before any update: if a parameter or the data are not valid, the schedule has no cycles,
-            or the training has fewer of them than there are to be members.
+            or the training has fewer of them than there are to be members, or `fit` of the
+            estimator takes no `sample_weight`.
         TypeError
             If the estimator is no classifier that skorch trains.
         RuntimeError
@@ -144,30 +152,29 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         check_net(self.estimator)
         if not is_classifier(self.estimator):
             raise TypeError(f"estimator must be a classifier, got {self.estimator!r}.")
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if weights and not has_fit_parameter(self.estimator, "sample_weight"):
+            name = type(self.estimator).__name__
+            raise ValueError(f"sample_weight was given, and {name}.fit has no such parameter.")
         net, collector = clone(self.estimator), _Collector(self.n_members)
-        given = net.callbacks
-        own = given if isinstance(given, list) else []
-        net.set_params(callbacks=[("snapshot_ensemble", collector), *own])
         try:
-            net.fit(X, y, **fit_params)
+            with _called_by(net, collector):
+                net.fit(X, y, **weights, **fit_params)
         except KeyboardInterrupt:
             if collector.members_:
-                self._keep(net, given, collector)
+                self._keep(net, collector)
             raise
         if not collector.members_:
             raise RuntimeError(
                 "The training was ended before the first low point of its learning rate, so there "
                 "is no member. Let it be longer, or its cycles shorter."
             )
-        self._keep(net, given, collector)
+        self._keep(net, collector)
         return self
 
-    def _keep(self, net: skorch.NeuralNet, callbacks: Any, collector: _Collector) -> None:
-        net.callbacks = callbacks  # those of the estimator
-        net.callbacks_ = [pair for pair in net.callbacks_ if pair[1] is not collector]
-        self.estimator_ = net
-        self.classes_ = net.classes_
-        self._members = collector.members_
+    def _keep(self, net: skorch.NeuralNet, collector: _Collector) -> None:
+        self.estimator_, self.classes_ = net, net.classes_
+        self._members, collector.members_ = collector.members_, []
 
     @property
     def members_(self) -> list[Mapping[str, Tensor]]:
@@ -206,24 +213,57 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ValueError
             If the samples are not valid, or of another shape than those seen by `fit`.
         """
+        total, dtype = self._sum_of_members(X, "predict_proba", np.add)
+        return (total / len(self._members)).astype(dtype)
+
+    def predict_log_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch Dataset
+            Samples, as `predict_proba` of the estimator takes them.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+            In the order of `classes_`, of the members' own where the estimator gives them.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If the samples are not valid, or of another shape than those seen by `fit`.
+        """
         check_is_fitted(self)
-        net = self.estimator_
+        if not hasattr(self.estimator_, "predict_log_proba"):
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
+        total, dtype = self._sum_of_members(X, "predict_log_proba", np.logaddexp)
+        return (total - np.log(len(self._members))).astype(dtype)
+
+    def _sum_of_members(self, X: Any, method: str, add: np.ufunc) -> tuple[np.ndarray, np.dtype]:
+        """Return the sum of the members' answers in float64, and the dtype of the answers."""
+        check_is_fitted(self)
+        net, total = self.estimator_, add.identity
         dataset = net.get_dataset(X)  # read and checked once
         with process_lock, warnings.catch_warnings():
             before = Weights.of(net)
             try:
-                total: Any = 0.0
                 for member in self._members:
                     member.put_into(net)
-                    proba = net.predict_proba(dataset)
-                    total = total + proba.astype(float)
+                    answers = getattr(net, method)(dataset)
+                    total = add(total, answers.astype(float))
                     warnings.simplefilter("ignore", PixelScaleWarning)  # said once
             finally:
                 before.put_into(net)
-        return (total / len(self._members)).astype(proba.dtype)
+        return total, answers.dtype
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the label that is most probable by the mean of the members.
+
+        Of skorch's ``NeuralNetBinaryClassifier``, 1 where its probability is above `threshold`.
 
         Parameters
         ----------
@@ -242,8 +282,10 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ValueError
             If the samples are not valid, or of another shape than those seen by `fit`.
         """
-        indices = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[indices]
+        proba = self.predict_proba(X)
+        if isinstance(self.estimator_, skorch.NeuralNetBinaryClassifier):
+            return self.classes_[(proba[:, 1] > self.estimator_.threshold).astype(int)]
+        return self.classes_[proba.argmax(axis=1)]
 
     def score(
         self,
@@ -337,3 +379,22 @@ class _Collector(CycleEnds):
         """Go on with members of before."""
         self.members_ = [Weights(own) for own in state["members"]]
         self.updates_ = int(state["updates"])
+
+
+@contextmanager
+def _called_by(net: skorch.NeuralNet, collector: _Collector) -> Iterator[None]:
+    """Have a net call the collector beside its callbacks, and give it its parameters back."""
+    given, own, left_out = net.callbacks, net.callbacks or [], {}
+    if given == "disable":  # a classifier of ours has its schedule all the same
+        is_ours = isinstance(net, ImageClassifier)
+        defaults = net._default_callbacks if is_ours else net.get_default_callbacks()
+        own, left_out = [], {f"callbacks__{name}": None for name, _ in defaults}
+    if isinstance(own, list):  # otherwise the net says what is wrong
+        vars(net).update(left_out, callbacks=[("snapshot_ensemble", collector), *own])
+    try:
+        yield
+    finally:
+        for name in left_out:
+            vars(net).pop(name, None)
+        net.callbacks = given
+        net.callbacks_ = [x for x in getattr(net, "callbacks_", []) if x[1] is not collector]

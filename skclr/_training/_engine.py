@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,7 @@ import numpy as np
 import skorch
 import torch
 from sklearn.utils import check_random_state
-from skorch.callbacks import (
-    BatchScoring,
-    EpochScoring,
-    EpochTimer,
-    PassthroughScoring,
-    Unfreezer,
-)
+from skorch.callbacks import EpochTimer, PassthroughScoring
 from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset, Subset
@@ -29,10 +22,12 @@ from torch.utils.data import Dataset, Subset
 from skclr._history import count_updates, last_lr, train_rows
 from skclr._process import generator_states, isolated_generators, one_thread
 from skclr._training._batch import LabelledBatch, without_weights
+from skclr._training._checks import check_probabilities
 from skclr._training._epoch_log import EpochLog
 from skclr._training._graphs import UpdateGraphs
 from skclr._training._losses import each_sample, weighted
 from skclr._training._network import INFERENCE_BATCH_SIZE, Answer, Network, parameter_names
+from skclr._training._optimizer import set_for_all
 from skclr._training._pieces import fewer_of_larger
 from skclr._training._state import PredictionState, TrainingState
 from skclr._training._step import TrainingStep
@@ -47,17 +42,6 @@ from skclr.batches import (
 )
 from skclr.callbacks import BatchAccuracy
 from skclr.exceptions import DivergenceError
-
-# what an epoch of the history has, and may have, besides the names that callbacks tell
-_ALWAYS_RECORDED = ("epoch", "lr", "batch_size")
-_SOMETIMES_RECORDED = ("dur", "event_lr", "train_batch_count", "valid_batch_count",
-                       "squared_gradient", "gradient_variance", "event_average")  # fmt: skip
-_NO_PROBABILITIES = (
-    "With torch.nn.NLLLoss skorch takes the logarithm of what the network returns, so that has to "
-    "be probabilities, and some of it is negative. Let the module return logits and leave "
-    "criterion out, which is torch.nn.CrossEntropyLoss then; or let it end in a softmax, not a "
-    "log_softmax."
-)
 
 
 class PiecewiseNet(skorch.NeuralNetClassifier):
@@ -210,11 +194,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
                 f"device={self.device!r} takes effect with a new fit; this training goes on on "
                 f"{before['device']!r}."
             )
-        for name in changed & {"momentum", "weight_decay"}:
-            groups = self.optimizer_.param_groups
-            for group, own in zip(groups, self._own_of_groups(), strict=True):
-                if name in group and name not in own:
-                    group[name] = now[name]
+        set_for_all(self, {name: now[name] for name in changed & {"momentum", "weight_decay"}})
         if "lr" in changed & now.keys():  # groups with rates of their own keep their ratio to it
             for group in self.optimizer_.param_groups:
                 group["lr"] = now["lr"] * group.get("lr_ratio", 1)
@@ -222,68 +202,6 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self.torch_compile(self.module_, "module")
         if changed - {"momentum", "weight_decay", "device"}:
             self._initialize_callbacks()
-
-    def _own_of_groups(self):
-        """Yield the names of what was set for each group of the optimizer by its own parameters.
-
-        The groups are as skorch makes them: none of a pattern that matches nothing, and in the end
-        one of what is left over.
-        """
-        prefix = "optimizer__"
-        params = {
-            name.removeprefix(prefix): value
-            for name, value in vars(self).items()
-            if name.startswith(prefix)
-        }
-        left = [name for name, _ in self.get_all_learnable_params()]
-        for pattern, own in params.get("param_groups") or ():
-            rest = [name for name in left if not fnmatch(name, pattern)]
-            if len(rest) < len(left):
-                yield params.keys() | own.keys()
-            left = rest
-        if left:
-            yield params.keys()
-
-    def _check_monitors(self, valid):
-        """Raise ValueError where a callback goes by what will not be in the history."""
-        callbacks = dict(self.callbacks_)
-        measured, known = {"valid_loss", "valid_acc"}, set(_ALWAYS_RECORDED)
-        for callback in callbacks.values():
-            if isinstance(callback, (EpochScoring, BatchScoring)) and not callback.on_train:
-                measured.add(callback.name_)
-            names = [getattr(callback, name, None) for name in ("name", "name_", "event_name")]
-            known |= {name for name in names if isinstance(name, str)}
-        # a class of one's own may record anything
-        all_known = all(
-            type(part).__module__.partition(".")[0] in ("skorch", "skclr")
-            for part in (self, *callbacks.values())
-        )
-        for name, callback in callbacks.items():
-            monitor = getattr(callback, "monitor", None)
-            if not isinstance(monitor, str):
-                continue
-            value = monitor.removesuffix("_best")
-            if valid is None and value in measured:
-                raise ValueError(
-                    f"The callback {name!r} goes by {monitor!r}, and there are no validation data. "
-                    "Hold samples out with validation_fraction, or give X_val and y_val to fit."
-                )
-            if all_known and value not in known.union(_SOMETIMES_RECORDED):
-                raise ValueError(
-                    f"The callback {name!r} goes by {monitor!r}, which nothing writes into the "
-                    f"history. What is there: {', '.join(sorted(known))}."
-                )
-
-    def _check_unfreezing(self):
-        """Raise ValueError where weights begin to learn later, and the optimizer cannot take it."""
-        if any(isinstance(callback, Unfreezer) for _, callback in self.callbacks_) and any(
-            isinstance(self.optimizer_, torch.optim.SGD) and group.get("fused")
-            for group in self.optimizer_.param_groups
-        ):
-            raise ValueError(
-                "torch's fused SGD fails where weights begin to learn after the first update, as "
-                "by Unfreezer: leave optimizer__fused out."
-            )
 
     def _yield_callbacks(self):
         if self.callbacks == "disable":
@@ -435,10 +353,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     def _training_loss(self, answer, targets, images):
         loss = self.get_loss(answer, targets, X=images, training=True)
-        if isinstance(self.criterion_, nn.NLLLoss) and not torch.isfinite(loss).all():
-            scores = answer[0] if isinstance(answer, tuple) else answer
-            if (scores < 0).any():
-                raise ValueError(_NO_PROBABILITIES)
+        check_probabilities(self.criterion_, answer, loss)
         return loss
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from skclr._process import draw_seed
 from skclr._training._checkpointed import Split
+from skclr._training._checks import check_monitors, check_unfreezing
 from skclr._training._data import LabelledImages
 from skclr._training._fitted import FittedNet
 from skclr._training._losses import check_weighable
@@ -230,8 +231,8 @@ class ImageClassifier(FittedNet):
                 weights_loaded=False,
                 n_calls=n_calls,
             )
-            self._check_monitors(split.valid)
-            self._check_unfreezing()
+            check_monitors(self, validates=split.valid is not None)
+            check_unfreezing(self)
             if given.weights is not None or (valid is not None and valid.weights is not None):
                 check_weighable(self.criterion_)
             self._run(split)
