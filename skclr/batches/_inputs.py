@@ -101,13 +101,13 @@ def check_labelled_images(
     if is_dataset(X):
         X, own_labels = opened(X, labelled=y is None)
         y = own_labels if y is None else y
+        if y is None:
+            raise ValueError(_UNLABELLED)
     else:
         X = images_of_objects(X)
     y = given_labels(y)
     feature_names = None
     if is_lazy(X):
-        if y is None:
-            raise ValueError(_UNLABELLED)
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
     elif expected is None or _n_dimensions(X) == 2:

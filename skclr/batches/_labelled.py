@@ -36,6 +36,11 @@ class LabelledSamples(skorch.dataset.Dataset):
         """The labels."""
         return labels_in(self.encoded)
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "encoded":  # of one that is being unpickled
+            raise AttributeError(name)
+        return getattr(self.encoded, name)
+
     def __len__(self) -> int:
         return len(self.encoded)
 

@@ -62,7 +62,7 @@ def labels_in(dataset: Any, indices: np.ndarray | None = None) -> np.ndarray | N
         labels = tensors[1] if len(tensors) > 1 and tensors[1] is not None else None
         labels = None if labels is None else as_array(labels)
     elif gives_as(dataset, ConcatDataset):
-        labels = _concatenated([labels_in(part) for part in dataset.datasets])
+        labels = _concatenated([labels_in(part) for part in dataset.datasets if len(part)])
     else:
         return _told_or_read(dataset, indices)
     return labels if labels is None or indices is None else labels[indices]
@@ -118,7 +118,7 @@ def _told_or_read(dataset: Any, indices: np.ndarray | None) -> np.ndarray | None
 def _place_of_label(sample: Any) -> Any:
     if isinstance(sample, Mapping):
         return label_key(sample)
-    return 1 if isinstance(sample, (tuple, list)) else None
+    return 1 if isinstance(sample, (tuple, list)) and len(sample) > 1 else None
 
 
 def _told(dataset: Any, place: Any) -> Iterable[np.ndarray]:

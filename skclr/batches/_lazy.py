@@ -24,8 +24,8 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
     Parameters
     ----------
     dataset : Dataset or sequence of samples
-        Of the map style, with a sample ``(image, label)`` or ``image``, or a dict of which one
-        value is an image: torchvision's, Hugging Face's, a ``TensorDataset``, skorch's, a
+        Of the map style, with a sample ``(image, label)``, ``(image,)`` or ``image``, or a dict of
+        which one value is an image: torchvision's, Hugging Face's, a ``TensorDataset``, skorch's, a
         :class:`ImageDataset`, or a ``Subset``, ``ConcatDataset`` or skorch ``SliceDataset`` of
         these.
     labelled : bool, default=True
@@ -45,10 +45,17 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
     TypeError
         If the data set cannot be indexed, or its samples are dicts that do not tell which of
         their values is the image, or the label.
+    ValueError
+        If the data set has no samples.
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
             f"A data set must have a length and take an index; {type(dataset).__name__} does not."
+        )
+    if not len(dataset):
+        raise ValueError(
+            f"Found array with 0 sample(s) in the data set, of type {type(dataset).__name__}, "
+            "while a minimum of 1 is required."
         )
     return _images_in(dataset), labels_in(dataset) if labelled else None
 
@@ -121,7 +128,7 @@ class _Samples(_LazyImages):
         if isinstance(sample, Mapping):
             self._place: Any = image_key(sample)
         else:
-            self._place = 0 if isinstance(sample, (tuple, list)) else None
+            self._place = 0 if isinstance(sample, (tuple, list)) and len(sample) else None
         self._dataset = dataset
         first = self._channels_first([0])
         super().__init__((len(dataset), *first.shape[1:]), first.dtype)

@@ -21,21 +21,31 @@ _TO_READ = "read them first, for instance with PIL.Image.open, and pass a list o
 def is_dataset(X: Any) -> bool:
     """Tell whether this gives samples by index: a data set of torch's, skorch's or another's.
 
-    Those of other libraries, and lists, are told by their first sample, a dict or a pair of an
-    image and a label.
+    Those of other libraries, and lists, are told by their first sample, a dict or a tuple of an
+    image and maybe a label. What has no samples, and is no list, is one.
+
+    Raises
+    ------
+    TypeError
+        If it gives batches of them, as a DataLoader does.
     """
+    _refuse_loader(X)
     if isinstance(X, (Dataset, SliceDataset)):
         return True
     if isinstance(X, (str, bytes, Mapping, type)) or hasattr(X, "__array__") or hasattr(X, "dtype"):
         return False
-    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__") and len(X)):
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         return False
+    if not len(X):
+        return not isinstance(X, (list, tuple))
     try:
         first = X[0]
     except (KeyError, TypeError, IndexError):
         return False
     if isinstance(first, tuple) and len(first) == 2:
         return _is_image(first[0]) and _is_scalar(first[1])
+    if isinstance(first, tuple) and len(first) == 1:  # of lists, it may be an image of one channel
+        return _is_image(first[0]) and not isinstance(first[0], (list, tuple))
     return isinstance(first, Mapping) and "bytes" not in first
 
 
@@ -129,12 +139,16 @@ def _the_one(keys: list, known: frozenset[str]) -> Any:
     return next((some[0] for some in (keys, named) if len(some) == 1), None)
 
 
-def _refuse_what_holds_no_images(X: Any) -> None:
+def _refuse_loader(X: Any) -> None:
     if isinstance(X, DataLoader):
         raise TypeError(
             "X is a DataLoader, which has made batches already: pass its data set, loader.dataset. "
             "The classifier makes batches itself, of batch_size images."
         )
+
+
+def _refuse_what_holds_no_images(X: Any) -> None:
+    _refuse_loader(X)
     if isinstance(X, Mapping):
         raise TypeError(
             f"X is a {type(X).__name__} with the keys {list(X)[:10]}: pass one of its parts as X, "

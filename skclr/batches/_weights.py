@@ -58,8 +58,8 @@ def weights_of_classes(
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        What was given: weights by label, one for each class; or as much as makes up for how often
-        each occurs.
+        What was given: weights by label, at least one for each class; or as much as makes up for
+        how often each occurs.
     classes : ndarray of shape (n_classes,)
         The labels.
     targets : ndarray of int of shape (n,)
@@ -114,18 +114,18 @@ def weights_in(dataset: Any) -> np.ndarray | None:
 def _weights_by_label(class_weight, classes):
     missing = [label not in class_weight for label in classes]
     if any(missing):
+        others = [label for label in class_weight if label not in set(classes)]
+        misspelt = f" Its labels {_plain(others)} are not among them." if others else ""
         raise ValueError(
             f"class_weight has no weight for {classes[missing].tolist()}: give each of the classes "
-            f"{classes.tolist()} one; 1 leaves a class as it is."
-        )
-    others = [label for label in class_weight if label not in set(classes)]
-    if others:
-        raise ValueError(
-            f"class_weight has weights for {others}, which are not among the classes "
-            f"{classes.tolist()}: leave them out."
+            f"{classes.tolist()} one; 1 leaves a class as it is.{misspelt}"
         )
     values = [class_weight[label] for label in classes]
     return check_sample_weight(values, len(classes), "class_weight")
+
+
+def _plain(labels):
+    return [label.item() if isinstance(label, np.generic) else label for label in labels]
 
 
 def _check_values(weights, name):
@@ -136,4 +136,4 @@ def _check_values(weights, name):
             f"{name} must not be negative, and has {weights.min():g}; a weight of 0 leaves out."
         )
     if not weights.any():
-        raise ValueError(f"{name} must not be zero everywhere: there is nothing to train on then.")
+        raise ValueError(f"{name} must not be zero everywhere: nothing would count then.")

@@ -825,7 +825,8 @@ class CLRLeNetClassifier(ImageClassifier):
             The file to write; by custom its name ends in ``.onnx``.
         X : array-like, default=None
             Some images in the form in which the model will be given them. Of these, shape and dtype
-            count. None: the form in which X came to `fit`.
+            count. None: the form in which X came to `fit`; images of a data set that makes its
+            samples one by one, or of a part of a data set, have their channels first.
         force : bool, default=False
             Whether a file that exists is overwritten.
 
@@ -840,7 +841,9 @@ class CLRLeNetClassifier(ImageClassifier):
         OSError
             If the file cannot be written. Then nothing is: it is written whole or not at all.
         ValueError
-            If torch cannot export a network of one's own, or not for any number of images.
+            If torch cannot export a network of one's own, or not for any number of images; if a
+            subclass has its own `infer`, `predict_proba` or another method between images and
+            labels.
 
         Notes
         -----
@@ -876,5 +879,5 @@ class CLRLeNetClassifier(ImageClassifier):
         if X is not None:
             form = form_of_images(X, form, type(self).__name__)
         with one_thread():  # torch can trace one network at a time, and nothing beside it
-            model = to_onnx(self.module_, self._get_predict_nonlinearity(), state, form)
+            model = to_onnx(self, state, form)
         write_model(path, model)

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,23 @@ import torch
 from torch import nn
 
 from skclr._checkpoints import write_whole
-from skclr._training import PredictionState
+from skclr._training import ImageClassifier, PredictionState
 from skclr.batches import ExportablePreparation, InputShape
 
 OPSET = 18  # of the operators of ONNX
 _DTYPES = frozenset(  # of pixels and labels, which ONNX and torch both have
     ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
      "float16", "float32", "float64"]
+)  # fmt: skip
+_PUBLIC = ("X", "label", "probabilities")
+# no operation has a name with a dot from torch, and no parameter one that begins like these
+_OWN = {name: f"skclr.{name}" for name in (*_PUBLIC, "index", "classes")}
+_PUBLISHED = {name: f"skclr.inner.{name}" for name in _PUBLIC} | {
+    _OWN[name]: name for name in _PUBLIC
+}
+_ON_THE_WAY = (  # from images to labels, where the model goes another way than the classifier
+    "predict", "predict_proba", "forward_iter", "evaluation_step", "infer", "get_dataset",
+    "get_iterator", "classes_", "_set_training", "_checked_images", "_network",
 )  # fmt: skip
 
 
@@ -83,20 +93,13 @@ def write_model(path: Path, data: bytes) -> None:
         ) from error
 
 
-def to_onnx(
-    module: nn.Module,
-    nonlinearity: Callable[[torch.Tensor], torch.Tensor],
-    state: PredictionState,
-    form: InputShape,
-) -> bytes:
+def to_onnx(net: ImageClassifier, state: PredictionState, form: InputShape) -> bytes:
     """Return a model of ONNX that does what `predict` and `predict_proba` do.
 
     Parameters
     ----------
-    module : torch.nn.Module
-        The trained network, which is left as it is.
-    nonlinearity : callable
-        Makes probabilities of its scores.
+    net : ImageClassifier
+        Is fitted, and left as it is.
     state : PredictionState
         How images are prepared, and the labels.
     form : InputShape
@@ -106,13 +109,15 @@ def to_onnx(
     ------
     ValueError
         If torch cannot export the network, or not for any number of images; if the form of the
-        images is not known.
+        images is not known; if the net has its own method between images and labels.
     """
+    _check_way_of_answers(net)
     if form.sample_shape is None:
         raise ValueError(
             "It is not known in which form X came to fit, since this classifier, or the file that "
             "it was loaded from, is of version 0.1.0: give some images as X."
         )
+    module, nonlinearity = net.module_, net._get_predict_nonlinearity()
     prepare = ExportablePreparation(state.preparation(), form.sample_shape)
     dtype = form.dtype if form.dtype in _DTYPES else "float64"
     images = torch.from_numpy(np.zeros((2, *form.sample_shape), dtype))
@@ -128,6 +133,21 @@ def to_onnx(
         ) from error
 
 
+def _check_way_of_answers(net: ImageClassifier) -> None:
+    """Raise ValueError where a subclass, or the object itself, answers in a way of its own."""
+    own = [
+        name
+        for name in _ON_THE_WAY
+        if name in vars(net)
+        or getattr(type(net), name, None) is not getattr(ImageClassifier, name, None)
+    ]
+    if own:
+        raise ValueError(
+            f"{type(net).__name__} has its own {', '.join(own)}, and a model of ONNX would answer "
+            "without it: let module or predict_nonlinearity do what it does."
+        )
+
+
 def _exported(graph: nn.Module, images: torch.Tensor) -> Any:
     """Return what torch's exporter makes of a network, for any number of images."""
     sizes = ({0: torch.export.Dim("n")},)
@@ -138,8 +158,8 @@ def _exported(graph: nn.Module, images: torch.Tensor) -> Any:
             program,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["X"],
-            output_names=["index", "probabilities"],
+            input_names=[_OWN["X"]],
+            output_names=[_OWN["index"], _OWN["probabilities"]],
             verbose=False,
         )
     assert exported is not None
@@ -150,21 +170,43 @@ def _finish(model: Any, classes: np.ndarray) -> None:
     """Let a model answer with labels in place of their indices, and say what it is."""
     onnx = imported_onnx()
     graph = model.graph
+    for part in _with_inner(graph):
+        _publish(part)
     labels = _labels(classes)
-    graph.initializer.append(onnx.numpy_helper.from_array(labels, "classes"))
-    graph.node.append(onnx.helper.make_node("Gather", ["classes", "index"], ["label"], "label"))
+    graph.initializer.append(onnx.numpy_helper.from_array(labels, _OWN["classes"]))
+    looked_up = [_OWN["classes"], _OWN["index"]]
+    graph.node.append(onnx.helper.make_node("Gather", looked_up, ["label"], _OWN["label"]))
     kind = onnx.helper.np_dtype_to_tensor_dtype(labels.dtype)
     graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("label", kind, ["n"]))
     for value in (graph.input[0], graph.output[1]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    del graph.value_info[:]
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]  # lines of the program that exported it
     model.producer_name, model.producer_version = "skclr", _own_version()
     onnx.helper.set_model_props(
         model, {"skclr_version": _own_version(), "classes": json.dumps(labels.tolist())}
     )
     onnx.checker.check_model(model, full_check=True)
+
+
+def _with_inner(graph: Any) -> Iterator[Any]:
+    """Yield a graph and those in its nodes, such as the branches of a condition."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _with_inner(inner)
+
+
+def _publish(graph: Any) -> None:
+    """Give the public names to what they are for alone, and leave out where it was made."""
+    del graph.value_info[:]
+    for node in graph.node:
+        node.input[:] = [_PUBLISHED.get(name, name) for name in node.input]
+        node.output[:] = [_PUBLISHED.get(name, name) for name in node.output]
+    values = (*graph.input, *graph.output, *graph.initializer)
+    for value in values:
+        value.name = _PUBLISHED.get(value.name, value.name)
+    for part in (graph, *graph.node, *values):
+        del part.metadata_props[:]  # lines of the program that exported it
 
 
 def _labels(classes: np.ndarray) -> np.ndarray:

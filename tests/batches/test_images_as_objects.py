@@ -94,6 +94,7 @@ WITH_LABELS = {
     "data set of dicts": Samples(lambda i: {"img": TENSORS[i], "id": i, "label": LABELS[i]}),
     "other names": Samples(lambda i: {"picture": IMAGES[i].tolist(), "kind": int(LABELS[i])}),
     "two images": Samples(lambda i: {"image": IMAGES[i], "mask": IMAGES[i], "y": LABELS[i]}),
+    "longer tuples": Samples(lambda i: (PICTURES[i], LABELS[i], "a.png")),
     "another library's": OfAnotherLibrary(),
     "Subset of another library's": Subset(OfAnotherLibrary(), range(N)),
 }
@@ -134,7 +135,20 @@ def test_colour_images_of_pil_are_taken():
 
 
 TWO_SIZES = [*PICTURES[1:], PICTURES[0].resize((9, 9))]
+
+
+class Emptied(OfAnotherLibrary):
+    def __len__(self):
+        return 0
+
+
 REFUSED = {
+    "empty": (
+        Samples(None, 0),
+        r"^Found array with 0 sample\(s\) in the data set, of type Samples",
+    ),
+    "another library's, empty": (Emptied(), r"^Found array with 0 sample\(s\)"),
+    "empty range": (range(0), r"^Found array with 0 sample\(s\)"),
     "DataLoader": (
         DataLoader(TensorDataset(torch.from_numpy(IMAGES), torch.from_numpy(LABELS))),
         r"X is a DataLoader, .*: pass its data set, loader\.dataset\.",
@@ -199,10 +213,37 @@ def test_labels_that_are_not_plain_are_asked_for():
         images_in(samples, None)
 
 
+@pytest.mark.parametrize("make", [tuple, list])
+def test_tuples_of_one_image_are_images_without_labels(make):
+    colours = np.stack([IMAGES, IMAGES // 2, IMAGES // 3], 1)
+    for of_one in (IMAGES, colours):
+        for data in (Samples(lambda i, of_one=of_one: make([of_one[i]])), [(i,) for i in of_one]):
+            images, labels = images_in(data)
+            assert_array_equal(images, images_in(of_one)[0])
+            assert_array_equal(labels, LABELS)
+            with pytest.raises(ValueError, match="y is None, and the samples of the data set have"):
+                images_in(data, None)
+
+
+def test_nested_tuples_are_images():
+    rows = [tuple(map(tuple, image)) for image in IMAGES.tolist()]
+    for nested in (rows, [(image,) for image in rows]):
+        assert_array_equal(images_in(nested)[0], images_in(IMAGES)[0])
+    assert_array_equal(images_in([(image[0],) for image in rows])[0], IMAGES[:, None, :1])
+
+
+def test_samples_without_anything_are_no_images():
+    with pytest.raises(ValueError, match="The images are empty"):
+        images_in(Samples(lambda i: ()))
+
+
 def test_samples_unlike_the_first_are_named():
     samples = Samples(lambda i: {"image" if i < 3 else "img": IMAGES[i], "label": i % 2})
     with pytest.raises(ValueError, match="Sample 3 of the data set has no 'image'"):
         images_in(samples)
+    samples = Samples(lambda i: (IMAGES[i], 1) if i < 3 else (IMAGES[i],))
+    with pytest.raises(ValueError, match="Sample 3 of the data set has no 1, as the first has"):
+        images_in(samples, None)
     samples = Samples(lambda i: {"image": IMAGES[i]} | ({"label": 1} if i < 3 else {}))
     with pytest.raises(ValueError, match="Sample 3 of the data set has no 'label'"):
         images_in(samples, None)

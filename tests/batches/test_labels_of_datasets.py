@@ -75,6 +75,24 @@ def test_labels_that_are_told_wrongly_or_not_at_all_are_read_from_the_samples(da
     assert_array_equal(labels_of(Subset(data, [9, 3])), [expected[9], expected[3]])
 
 
+def test_samples_of_an_image_alone_have_the_labels_that_are_told_if_any():
+    class Alone(Counting):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[:1]
+
+    assert labels_of(Alone(name="something")) is None
+    assert labels_of(Subset(Alone(name="something"), [9, 3])) is None
+    assert_array_equal(labels_of(Alone()), LABELS)
+    assert_array_equal(opened(Alone())[0][:], opened(Counting())[0][:])
+
+
+def test_a_data_set_without_samples_is_refused():
+    for empty in (Subset(Counting(), []), ImageDataset(np.zeros((0, 1, 2, 2)))):
+        for labelled in (True, False):
+            with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\) in the data set"):
+                opened(empty, labelled=labelled)
+
+
 def test_a_target_transform_is_applied_to_what_is_told():
     data = Counting(label=lambda told: 7 * told, target_transform=lambda told: 7 * told)
     assert_array_equal(labels_of(data), 7 * LABELS)
@@ -128,6 +146,11 @@ def test_data_sets_one_after_the_other_have_the_labels_of_both():
     expected = [*LABELS, 4, 4, 0, *LABELS]
     assert_array_equal(labels_of(ConcatDataset([told, held, read])), expected)
     assert labels_of(ConcatDataset([told, ImageDataset(np.zeros((2, 1, 2, 2)))])) is None
+    empty = TensorDataset(torch.zeros(0, 2, 2), torch.zeros(0))
+    with_empty = ConcatDataset(
+        [Subset(read, []), held, empty, ImageDataset(np.zeros((0, 1, 2, 2)))]
+    )
+    assert_array_equal(labels_of(with_empty), [4, 4, 0])
     named = Counting(label="abcde".__getitem__)
     with pytest.raises(ValueError, match="labels of several kinds"):
         labels_of(ConcatDataset([told, named]))

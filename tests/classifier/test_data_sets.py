@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
 from skorch.helper import SliceDataset
 from torch import nn
-from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2 import Grayscale
 
@@ -240,9 +240,30 @@ class Untrained(nn.Module):
         pytest.fail("a training has begun")
 
 
-@pytest.fixture
-def unlabelled(arrays):
-    return ImagesAlone(*arrays)
+class OneTuples(OneByOne):
+    def __getitem__(self, index):
+        return (self.X[index],)
+
+
+class OneLists(OneByOne):
+    def __getitem__(self, index):
+        return [Image.fromarray(self.X[index])]
+
+
+WITHOUT_LABELS = {
+    "images alone": ImagesAlone,
+    "tuples of one": OneTuples,
+    "lists of one": OneLists,
+    "subset of tuples": lambda X, y: Subset(OneTuples(X, y), range(len(X))),
+    "parts of tuples": lambda X, y: ConcatDataset([OneTuples(X[:0], y), OneTuples(X, y)]),
+    "slice of tuples": lambda X, y: SliceDataset(OneTuples(X, y)),
+    "list of tuples": lambda X, y: [(Image.fromarray(image),) for image in X],
+}
+
+
+@pytest.fixture(params=WITHOUT_LABELS)
+def unlabelled(request, arrays):
+    return WITHOUT_LABELS[request.param](*arrays)
 
 
 def test_a_data_set_without_labels_is_refused_before_any_training(arrays, unlabelled):
@@ -252,6 +273,8 @@ def test_a_data_set_without_labels_is_refused_before_any_training(arrays, unlabe
         lambda: clf.score(unlabelled),
         lambda: never.fit(unlabelled),
         lambda: never.partial_fit(unlabelled),
+        lambda: SnapshotEnsemble(never).fit(unlabelled),
+        lambda: quick().fit(X, y, X_val=unlabelled),
         lambda: lr_range_test(never, unlabelled, **SWEEP),
         lambda: lr_candidates_test(never, unlabelled),
         lambda: compare_schedules({"one": never}, unlabelled, X_test=unlabelled),
@@ -263,6 +286,90 @@ def test_a_data_set_without_labels_is_refused_before_any_training(arrays, unlabe
         compare_schedules({"one": never}, X, y, unlabelled)
     assert clf.score(unlabelled, y) == clf.score(X, y)
     assert_array_equal(clf.predict(unlabelled), clf.predict(X))
+    assert_array_equal(weights(quick().fit(unlabelled, y)), weights(clf))
+    sweep = lr_range_test(quick(), unlabelled, y, **SWEEP)
+    assert_array_equal(sweep.losses, lr_range_test(quick(), X, y, **SWEEP).losses)
+
+
+class OfAnotherLibrary:
+    """Samples by index, as a data set of another library has them."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return {"image": self.X[index], "label": self.y[index]}
+
+
+EMPTY = {
+    "pairs": OneByOne,
+    "images alone": ImagesAlone,
+    "another library's": OfAnotherLibrary,
+    "subset": lambda X, y: Subset(OneByOne(X, y), []),
+    "subset of some": lambda X, y: Subset(OneByOne(np.zeros((2, 28, 28)), [0, 1]), []),
+    "parts": lambda X, y: ConcatDataset([OneByOne(X, y), OneByOne(X, y)]),
+    "slice": lambda X, y: SliceDataset(OneByOne(X, y)),
+    "tensors": lambda X, y: TensorDataset(torch.from_numpy(X), torch.from_numpy(y)),
+}
+
+
+@pytest.mark.parametrize("form", EMPTY)
+def test_a_data_set_without_samples_is_answered_like_an_empty_array(arrays, form):
+    X, y = arrays
+    data = EMPTY[form](X[:0], y[:0])
+    clf, never = quick().fit(X, y), quick(module=Untrained)
+    calls = [
+        lambda: clf.predict(data),
+        lambda: clf.predict_proba(data),
+        lambda: clf.score(data),
+        lambda: clf.score(data, y[:0]),
+        lambda: clf.partial_fit(data),
+        lambda: never.fit(data),
+        lambda: never.fit(data, y[:0]),
+        lambda: quick().fit(X, y, X_val=data),
+        lambda: quick().fit(X, y, X_val=data, y_val=y[:0]),
+        lambda: lr_range_test(never, data, **SWEEP),
+        lambda: lr_candidates_test(never, data),
+        lambda: compare_schedules({"one": never}, data, X_test=data),
+        lambda: compare_schedules({"one": never}, X, y, data),
+        lambda: SnapshotEnsemble(never).fit(data),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^Found array with 0 sample\(s\)"):
+            call()
+
+
+def test_an_empty_part_takes_the_labels_from_no_other(arrays):
+    X, y = arrays
+    data = ConcatDataset([OneByOne(X[:0], y[:0]), OneByOne(X, y), OneByOne(X[:0], y[:0])])
+    assert_array_equal(weights(quick().fit(data)), weights(quick().fit(X, y)))
+
+
+def test_a_loader_is_answered_with_its_data_set_wherever_it_comes(arrays):
+    X, y = arrays
+    loader = DataLoader(OneByOne(X, y))
+    clf, never = quick().fit(X, y), quick(module=Untrained)
+    ensemble = SnapshotEnsemble(
+        quick(schedule="cosine_restarts", base_lr=1e-4, step_size=1, max_epochs=2)
+    ).fit(X, y)
+    calls = [
+        lambda: clf.predict(loader),
+        lambda: clf.score(loader),
+        lambda: clf.score(loader, y),
+        lambda: ensemble.score(loader),
+        lambda: never.fit(loader),
+        lambda: never.fit(X, y, X_val=loader),
+        lambda: lr_range_test(never, loader, **SWEEP),
+        lambda: lr_candidates_test(never, loader),
+        lambda: compare_schedules({"one": never}, loader, X_test=loader),
+        lambda: compare_schedules({"one": never}, X, y, loader),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"X is a DataLoader, .* its data set, loader\.dataset"):
+            call()
 
 
 def test_arrays_without_labels_are_refused(arrays):

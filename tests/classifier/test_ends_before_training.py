@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import skorch.dataset
 import torch
 from classifiers import lenet, quick
 from skorch.callbacks import (
@@ -16,6 +17,7 @@ from skorch.callbacks import (
     Unfreezer,
 )
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from skclr import CLRLeNetClassifier, GradientNoiseScale, LeNet5
 
@@ -201,3 +203,16 @@ def test_weights_that_are_tied_are_saved_as_safetensors(two_classes, tmp_path):
     X = two_classes[0]
     assert np.array_equal(loaded.predict_proba(X), clf.predict_proba(X))
     assert loaded.module_.two.weight is loaded.module_.one.weight
+
+
+@pytest.mark.parametrize("kind", [skorch.dataset.Dataset, TensorDataset])
+def test_data_sets_in_memory_without_labels_are_told(two_classes, kind):
+    X, y = two_classes
+    unlabelled = kind(torch.as_tensor(X))
+    for call in (
+        lambda: quick().fit(unlabelled),
+        lambda: quick().fit(X, y, X_val=unlabelled),
+        lambda: quick().fit(X, y).score(unlabelled),
+    ):
+        with pytest.raises(ValueError, match="is None, and the samples of the data set have no"):
+            call()

@@ -14,8 +14,9 @@ import pytest
 import torch
 from classifiers import NAMES, Flat, bits, global_states, lenet, quick
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 import skclr
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
@@ -161,6 +162,19 @@ def test_a_data_set_that_is_read_lazily_gives_the_form_of_its_images(two_classes
     assert_agrees(session_of(clf, tmp_path), clf, X[:, None])
 
 
+def test_images_of_pil_come_in_as_their_arrays_where_some_are_given(two_classes, tmp_path):
+    X, y = two_classes
+    X = np.stack([X, 255 - X, X // 2], 3)
+    pictures = [Image.fromarray(image) for image in X]
+    data = list(zip(pictures, y, strict=True))
+    for some in (data, Subset(TensorDataset(*map(torch.from_numpy, (X, y))), range(len(y)))):
+        clf = lenet().fit(some)
+        assert_agrees(session_of(clf, tmp_path), clf, np.moveaxis(X, 3, 1))
+        (tmp_path / "model.onnx").unlink()
+        assert_agrees(session_of(clf, tmp_path, pictures[:1]), clf, X)
+        (tmp_path / "model.onnx").unlink()
+
+
 def test_another_form_is_that_of_images_that_are_given(two_classes, tmp_path):
     X, y = two_classes
     clf = lenet().fit(X, y)
@@ -225,6 +239,95 @@ def test_the_same_classifier_gives_the_same_file(two_classes, tmp_path):
     clf.export_onnx(tmp_path / "a.onnx")
     pickle.loads(pickle.dumps(clf)).export_onnx(tmp_path / "b.onnx")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+# ---------------------------------------------------------------- names in the graph
+
+PUBLIC = ["X", "label", "probabilities"]
+
+
+class Indexed(Flat):
+    """Picks its scores by an index of its own, as `index` of torch."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__(in_channels, n_classes)
+        self.register_buffer("perm", torch.arange(n_classes).flip(0))
+
+    def forward(self, images):
+        return super().forward(images)[:, self.perm]
+
+
+class Pooled(nn.Module):
+    """Pools by adaptive averages of fields that overlap, for which torch indexes."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4, 3, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.linear = nn.Linear(16, n_classes)
+
+    def forward(self, images):
+        return self.linear(self.pool(self.conv(images)).flatten(1))
+
+
+class Named(Indexed):
+    """Has layers, parameters and buffers of all names that the model has, too."""
+
+    def __init__(self, in_channels=1, n_classes=10):
+        super().__init__(in_channels, n_classes)
+        for name in ("X", "label", "probabilities", "classes", "index"):
+            self.register_module(name, nn.Linear(n_classes, n_classes))
+        self.module = nn.Module()
+        for name in ("X", "label", "n"):
+            self.module.register_parameter(name, nn.Parameter(torch.rand(n_classes)))
+        for name in ("probabilities", "index", "classes", "skclr/index"):
+            self.module.register_buffer(name, torch.rand(n_classes))
+
+    def forward(self, X):
+        label = self.X(super().forward(X)) * self.module.X + self.module.label
+        probabilities = self.label(label) * self.module.probabilities * self.module.n
+        classes = self.probabilities(probabilities)[:, self.perm] * self.module.classes
+        index = self.classes(classes)[:, self.perm] * self.module.index
+        return self.index(index) * getattr(self.module, "skclr/index")
+
+
+class Branching(Flat):
+    """Has branches, which are graphs of their own in the model."""
+
+    def forward(self, images):
+        def label(index):
+            return index * 2
+
+        def probabilities(index):
+            return index + index * 3
+
+        return torch.cond(images.sum() > 0, label, probabilities, (super().forward(images),))
+
+
+@pytest.mark.parametrize("module", [Indexed, Pooled, Named, Branching])
+def test_any_names_in_a_network_go_with_those_of_the_model(two_classes, tmp_path, module):
+    X, y = two_classes
+    clf = quick(module=module, standardize=False, base_lr=1e-7, max_lr=1e-6).fit(X, y)
+    session = session_of(clf, tmp_path)
+    assert_agrees(session, clf, X)
+    assert [part.name for part in session.get_inputs()] == PUBLIC[:1]
+    assert [part.name for part in session.get_outputs()] == PUBLIC[1:]
+    assert b".py" not in (tmp_path / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "index", "classes"])
+def test_whatever_torch_calls_a_value_the_model_answers(two_classes, tmp_path, monkeypatch, name):
+    def export(*args, **kwargs):
+        exported = exporting(*args, **kwargs)
+        (scores,) = (node.outputs[0] for node in exported.model.graph if node.op_type == "Gemm")
+        scores.name = name  # which the branches take, too
+        return exported
+
+    X, y = two_classes
+    clf = quick(module=Branching).fit(X, y)
+    exporting = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", export)
+    assert_agrees(session_of(clf, tmp_path), clf, X)
 
 
 # ---------------------------------------------------------------- classifiers and their networks
@@ -297,6 +400,31 @@ def test_networks_and_parameters_of_ones_own_are_exported(two_classes, tmp_path,
     assert_allclose(probabilities, clf.predict_proba(X), rtol=1e-5, atol=1e-5)
     assert_array_equal(labels, clf.predict(X))
     assert bits(clf, X) == before
+
+
+class OwnNonlinearity(CLRLeNetClassifier):
+    def _get_predict_nonlinearity(self):
+        return Temperature()
+
+
+class OtherwiseElsewhere(CLRLeNetClassifier):
+    """Has methods of its own that no prediction uses."""
+
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs) * 2
+
+    def predict_log_proba(self, X):
+        return super().predict_log_proba(X) - 1
+
+    def train_step_single(self, batch, **fit_params):
+        return super().train_step_single(batch, **fit_params)
+
+
+@pytest.mark.parametrize("kind", [OwnNonlinearity, OtherwiseElsewhere])
+def test_a_subclass_that_predicts_as_the_model_does_is_exported(two_classes, tmp_path, kind):
+    X, y = two_classes
+    clf = kind(module=Flat, max_epochs=1, max_lr=0.01, random_state=0).fit(X, y)
+    assert_agrees(session_of(clf, tmp_path), clf, X)
 
 
 def test_a_network_in_bfloat16_computes_in_float32(two_classes, tmp_path):

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+from types import MethodType
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from test_files_of_before import unpickled
 
 from skclr import CLRLeNetClassifier
+from skclr.batches import is_encoded
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,66 @@ def test_a_network_that_torch_cannot_export_is_named(two_classes, tmp_path, modu
     assert os.listdir(tmp_path) == []
     assert capsys.readouterr() == ("", "")
     assert clf.predict(X).shape == y.shape
+
+
+def doubled(name):
+    """Return a method that answers twice what the classifier answers."""
+
+    def method(self, *args, **kwargs):
+        return getattr(super(CLRLeNetClassifier, self), name)(*args, **kwargs) * 2
+
+    return method
+
+
+def own_iterator(self, *args, **kwargs):
+    for batch in super(CLRLeNetClassifier, self).forward_iter(*args, **kwargs):
+        yield batch * 2
+
+
+def own_dataset(self, X, y=None):
+    if is_encoded(X):
+        return X
+    return super(CLRLeNetClassifier, self).get_dataset(np.asarray(X)[:, ::-1], y)
+
+
+def own_batches(self, dataset, training=False):
+    batches = super(CLRLeNetClassifier, self).get_iterator(dataset, training=training)
+    return batches if training else [(images.flip(2), *rest) for images, *rest in batches]
+
+
+def own_mode(self, training=True):
+    super(CLRLeNetClassifier, self)._set_training(True)
+
+
+OWN = {
+    "infer": doubled("infer"),
+    "evaluation_step": doubled("evaluation_step"),
+    "forward_iter": own_iterator,
+    "predict_proba": doubled("predict_proba"),
+    "predict": doubled("predict"),
+    "get_dataset": own_dataset,
+    "get_iterator": own_batches,
+    "_set_training": own_mode,
+    "classes_": property(lambda self: self._prediction.classes[::-1]),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("place", ["class", "mixin", "object"])
+def test_a_method_on_the_way_to_the_labels_is_named(two_classes, tmp_path, name, place):
+    if place == "object" and name == "classes_":
+        pytest.skip("a property is of the class")
+    bases = {
+        "class": lambda: (type("Own", (CLRLeNetClassifier,), {name: OWN[name]}),),
+        "mixin": lambda: (type("Mixin", (), {name: OWN[name]}), CLRLeNetClassifier),
+        "object": lambda: (CLRLeNetClassifier,),
+    }
+    own = type("Sub", bases[place](), {})(module=Flat, max_epochs=1, max_lr=0.01).fit(*two_classes)
+    if place == "object":
+        vars(own)[name] = MethodType(OWN[name], own)
+    with pytest.raises(ValueError, match=rf"^Sub has its own {name}, and a model of ONNX [^.]*\.$"):
+        own.export_onnx(tmp_path / "model.onnx")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_classifier_of_version_0_1_0_needs_images_to_tell_their_form(tmp_path):

@@ -180,6 +180,8 @@ def test_weights_of_classes_are_weights_of_their_samples(fashion):
     as_samples = [given[label] for label in y]
     clf = quick(class_weight=given).fit(X, y)
     assert_array_equal(weights(clf), weights(quick().fit(X, y, as_samples)))
+    of_more = {"boot": 100} | given | {7: "much"}
+    assert_array_equal(weights(quick(class_weight=of_more).fit(X, y)), weights(clf))
     balanced = quick(class_weight="balanced").fit(X, y)
     as_samples = compute_sample_weight("balanced", y)
     assert_array_equal(weights(balanced), weights(quick().fit(X, y, as_samples)))

@@ -74,6 +74,18 @@ def test_weights_of_classes_can_be_searched(fashion):
     assert copied.class_weight == search.best_params_["class_weight"]
 
 
+def test_a_fold_may_lack_a_class_that_has_a_weight(fashion):
+    X, y = fashion
+    X, y = X[y < 3], NAMES[y[y < 3]]
+    folds = [(np.flatnonzero(y != name), np.flatnonzero(y != name)) for name in NAMES[:3]]
+    clf = quick(class_weight={"t-shirt": 1, "trouser": 2, "pullover": 5})
+    found = cross_validate(clf, X, y, cv=folds, error_score="raise", return_estimator=True)
+    for (train, _), fitted in zip(folds, found["estimator"], strict=True):
+        given = {label: clf.class_weight[label] for label in np.unique(y[train])}
+        expected = quick(class_weight=given).fit(X[train], y[train])
+        assert_array_equal(weights(fitted), weights(expected))
+
+
 def test_boosting_weighs_what_the_classifiers_before_got_wrong(fashion):
     X, y = rows(fashion)
     ensemble = AdaBoostClassifier(quick(), n_estimators=3, random_state=0).fit(X, y)

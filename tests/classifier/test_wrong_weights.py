@@ -29,7 +29,7 @@ WRONG = {
     "too many": (np.ones(120), r"the shape \(60,\), and has the shape \(120,\)"),
     "a column": (ONES[:, None], r"has the shape \(60, 1\)"),
     "a number": (1.0, r"has the shape \(\)"),
-    "zeros": (ONES * 0, "sample_weight must not be zero everywhere"),
+    "zeros": (ONES * 0, r"sample_weight must not be zero everywhere: nothing would count then\."),
     "words": (["heavy"] * 60, "sample_weight must be an array of numbers"),
     "one class": ("by class", "a sample_weight or class_weight of zero y has 1 class"),
 }
@@ -65,11 +65,13 @@ def test_wrong_weights_of_samples_are_answered_with_a_sentence(two_classes, kind
     [
         ({1: 2}, "no weight for [9]: give each of the classes [1, 9] one"),
         ({}, "no weight for [1, 9]"),
-        ({1: 2, 9: 1, 5: 1}, "weights for [5], which are not among the classes [1, 9]"),
+        ({1: 2, 5: 1}, "leaves a class as it is. Its labels [5] are not among them."),
+        ({"boot": 2, np.int64(2): 1}, "Its labels ['boot', 2] are not among them."),
         ({"1": 2, "9": 1}, "no weight for [1, 9]"),
         ({1: -1, 9: 1}, "class_weight must not be negative, and has -1"),
         ({1: np.nan, 9: 1}, "class_weight must be finite"),
-        ({1: 0, 9: 0}, "class_weight must not be zero everywhere"),
+        ({1: 0, 9: 0}, "class_weight must not be zero everywhere: nothing would count then."),
+        ({1: 0, 9: 0, 5: 1}, "class_weight must not be zero everywhere"),
         ({1: "much", 9: 1}, "class_weight must be an array of numbers"),
         ({1: 0, 9: 1}, "a sample_weight or class_weight of zero y has 1 class: [9]"),
     ],
@@ -100,6 +102,8 @@ def test_weights_of_validation_data_go_with_them(two_classes):
         quick().fit(X, y, sample_weight_val=ONES)
     with pytest.raises(ValueError, match="sample_weight_val must not be negative"):
         quick().fit(X, y, X_val=X, y_val=y, sample_weight_val=-ONES)
+    with pytest.raises(ValueError, match=r"sample_weight_val must not be zero .* would count then"):
+        quick().fit(X, y, X_val=X, y_val=y, sample_weight_val=0 * ONES)
 
 
 class NoReduction(nn.Module):
@@ -133,7 +137,11 @@ def test_a_criterion_that_cannot_be_weighted_is_named(two_classes, params, words
 def test_weights_to_score_with_are_looked_at_too(two_classes):
     X, y = two_classes
     clf = quick().fit(X, y)
-    for given, words in [(-ONES, "negative"), (ONES * 0, "zero"), (ONES[1:], "inconsistent")]:
+    for given, words in [
+        (-ONES, "negative"),
+        (ONES * 0, "zero everywhere: nothing would count then"),
+        (ONES[1:], "inconsistent"),
+    ]:
         with pytest.raises(ValueError, match=words):
             clf.score(X, y, sample_weight=given)
 
