@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,15 @@ def updates_in(rows: Iterable[Mapping[str, Any]]) -> list[int]:
 def count_updates(history: Iterable[Mapping[str, Any]] | None) -> int:
     """Return the number of updates that a history holds."""
     return sum(sum(updates_in(train_rows(epoch))) for epoch in history or ())
+
+
+def begins_with(history: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a history begins with all epochs of another one, by their training losses."""
+    losses, others = (
+        [repr(float(epoch.get("train_loss", math.nan))) for epoch in epochs]
+        for epochs in (history, other)
+    )
+    return losses[: len(others)] == others
 
 
 def last_lr(epoch: Mapping[str, Any]) -> float:

@@ -73,6 +73,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     _labelled: tuple[Any, Any] = (None, None)  # a batch, and the same for callbacks
     _draws_from_own_generators = False
     _gave_probabilities = False  # the network, before it was trimmed for prediction
+    _is_ending = False  # while callbacks are told that a training has ended
 
     # ---------------------------------------------------------------- building
 
@@ -106,7 +107,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
     def __getstate__(self) -> dict[str, Any]:
         transient = (
             "_answering", "_step", "_graphs", "_labelled", "_recorder", "_group",
-            "_draws_from_own_generators",
+            "_draws_from_own_generators", "_is_ending",
         )  # fmt: skip
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in transient}
@@ -216,7 +217,11 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
         for name in cb_kwargs.keys() & {"X", "dataset_train", "dataset_valid"}:
             are_labels = self._prediction is not None and self._prediction.labels_are_indices
             cb_kwargs[name] = for_callbacks(cb_kwargs[name], indices_are_labels=are_labels)
-        super().notify(method_name, **cb_kwargs)
+        self._is_ending = method_name == "on_train_end"
+        try:
+            super().notify(method_name, **cb_kwargs)
+        finally:
+            self._is_ending = False
         if method_name == "on_batch_end":
             self._labelled = None, None  # which would keep the batch in memory
         if method_name == "on_batch_end" and cb_kwargs["training"]:

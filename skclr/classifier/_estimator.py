@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skclr._checkpoints import check_optimizer, check_weights
+from skclr._history import begins_with
 from skclr._process import one_thread
 from skclr._training import Boundaries, ImageClassifier, parameter_names
 from skclr.batches import (
@@ -793,8 +794,11 @@ class CLRLeNetClassifier(ImageClassifier):
                 "f_history": f_history,
                 **kwargs,
             }
+            ended = self.history_ if self._is_ending else None
             try:
                 super().load_params(checkpoint=checkpoint, use_safetensors=use_safetensors, **given)
+                if ended is not None and not begins_with(ended, self.history_):
+                    raise ValueError(f"the history of {checkpoint!r} is that of another training.")
                 for name in self._optimizers if self.initialized_ else ():
                     if getattr(self, f"{name}_", None) is not None:
                         check_optimizer(getattr(self, f"{name}_"))

@@ -89,6 +89,33 @@ def test_files_that_another_training_has_written_are_named(fashion, tmp_path):
     assert not hasattr(clf, "classes_")
 
 
+@pytest.mark.parametrize("safe", [False, True])
+def test_weights_that_fit_but_are_of_another_training_are_not_taken_for_the_best(
+    fashion, tmp_path, safe
+):
+    X, y = fashion
+
+    def checkpoint():
+        files = {"f_optimizer": None, "f_criterion": None, "use_safetensors": safe}
+        return Checkpoint("valid_acc_best", dirname=tmp_path, load_best=True, **files)
+
+    class Meanwhile(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            other = quick(max_lr=0.02, validation_fraction=0.2, callbacks=[checkpoint()])
+            other.fit(X, y)
+
+    clf = quick(validation_fraction=0.2, callbacks=[checkpoint(), Meanwhile()])
+    with pytest.raises(ValueError, match=r"of another training.*a dirname of its own"):
+        clf.fit(X, y)
+    assert not hasattr(clf, "classes_")
+    # one after the other, and on purpose, they may
+    clf = quick(validation_fraction=0.2, callbacks=[checkpoint()], max_epochs=2).fit(X, y)
+    clf.partial_fit(X, y)
+    again = quick(max_lr=0.02).fit(X, y)
+    again.load_params(checkpoint=dict(clf.callbacks_)["Checkpoint"], use_safetensors=safe)
+    assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+
+
 def test_early_stopping_ends_training_and_keeps_the_model(fashion):
     X, y = fashion
     stopping = EarlyStopping(monitor="train_loss", patience=2, threshold=10, threshold_mode="abs")
