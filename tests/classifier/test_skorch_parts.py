@@ -111,7 +111,7 @@ def test_weights_that_fit_but_are_of_another_training_are_not_taken_for_the_best
     # one after the other, and on purpose, they may
     clf = quick(validation_fraction=0.2, callbacks=[checkpoint()], max_epochs=2).fit(X, y)
     clf.partial_fit(X, y)
-    again = quick(max_lr=0.02).fit(X, y)
+    again = quick(max_lr=0.02, validation_fraction=0.2).fit(X, y)
     again.load_params(checkpoint=dict(clf.callbacks_)["Checkpoint"], use_safetensors=safe)
     assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
 
