@@ -130,14 +130,14 @@ class _Samples(_LazyImages):
         else:
             self._place = 0 if isinstance(sample, (tuple, list)) and len(sample) else None
         self._dataset = dataset
-        first = self._channels_first([0])
+        first = channels_first(np.stack(self._read_each([0])))
         super().__init__((len(dataset), *first.shape[1:]), first.dtype)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({"_place": 0} | state)  # pickles of 0.1.0 have none
 
-    def _channels_first(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return channels_first(np.stack([self._image(int(index)) for index in indices]))
+    def _read_each(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        return [self._image(int(index)) for index in indices]
 
     def _image(self, index: int) -> np.ndarray:
         sample = self._dataset[index]
@@ -146,11 +146,13 @@ class _Samples(_LazyImages):
         return pixels_of(sample, f"The image of sample {index}")
 
     def _read(self, index: Any) -> np.ndarray:
+        read = self._read_each(index)
         try:
-            images = self._channels_first(index)
+            images = channels_first(np.stack(read))
         except ValueError as error:
+            reason = str(error).rstrip(".")
             raise ValueError(
-                f"The images of the data set do not go together: {error}{_ONE_SIZE}"
+                f"The images of the data set do not go together: {reason}.{_ONE_SIZE}"
             ) from error
         if images.shape[1:] != self.shape[1:]:
             raise ValueError(

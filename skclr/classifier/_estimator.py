@@ -808,6 +808,8 @@ class CLRLeNetClassifier(ImageClassifier):
             except _NOT_LOADED as error:
                 text = " ".join(str(error).split())
                 hint = "" if checkpoint is None else _SHARED_FILES
+                if isinstance(error, pickle.UnpicklingError) and not use_safetensors:
+                    hint = f" A file of safetensors takes use_safetensors=True.{hint}"
                 raise ValueError(
                     f"What was to be loaded does not fit this net: {text}{hint}"
                 ) from error

@@ -168,7 +168,8 @@ def _statistics(values, n_channels):
     if values is None:
         return None
     array = np.array(values, dtype=np.float64)
-    if array.shape != (n_channels,) or not np.isfinite(array).all():
+    largest = np.finfo(np.float32).max  # images are of that precision
+    if array.shape != (n_channels,) or not (np.abs(array) <= largest).all():
         raise ValueError("pixel_mean and pixel_std")
     return array
 

@@ -52,6 +52,18 @@ def is_untouched(clf):
     return not clf.initialized_ and not hasattr(clf, "classes_") and not hasattr(clf, "max_lr_")
 
 
+@pytest.mark.parametrize("name", ["pixel_mean", "pixel_std"])
+def test_statistics_that_single_precision_cannot_hold_are_refused(saved, name):
+    header, described, tensors = taken_apart(saved)
+    del described["digest"]
+    described[name] = [1e39]
+    clf = quick()
+    assert not outcome(clf, put_together(header, described, tensors))
+    assert is_untouched(clf)
+    described[name] = [1e38]
+    assert outcome(clf, put_together(header, described, tensors))
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_made_up_values_are_refused_and_change_nothing(two_classes, saved, entry):
     header, described, tensors = taken_apart(saved)
