@@ -28,9 +28,9 @@ def count_updates(history: Iterable[Mapping[str, Any]] | None) -> int:
 
 
 def begins_with(history: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a history begins with all epochs of another one, by their training losses."""
+    """Tell whether a history begins with all epochs of another one, by the losses of batches."""
     losses, others = (
-        [repr(float(epoch.get("train_loss", math.nan))) for epoch in epochs]
+        [[repr(float(row["train_loss"])) for row in train_rows(epoch)] for epoch in epochs]
         for epochs in (history, other)
     )
     return losses[: len(others)] == others

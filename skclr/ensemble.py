@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -135,10 +135,9 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             Before any update: if a parameter or the data are not valid, the schedule has no cycles,
-            or the training has fewer of them than there are to be members, or `fit` of the
-            estimator takes no `sample_weight`.
+            or the training has fewer of them than there are to be members.
         TypeError
-            If the estimator is no classifier that skorch trains.
+            If the estimator is no classifier that skorch trains, or its `fit` takes no weights.
         RuntimeError
             If a callback ends the training before the first low point.
 
@@ -149,13 +148,10 @@ class SnapshotEnsemble(ClassifierMixin, BaseEstimator):
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
         )
-        check_net(self.estimator)
+        check_net(self.estimator, sample_weight)
         if not is_classifier(self.estimator):
             raise TypeError(f"estimator must be a classifier, got {self.estimator!r}.")
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if weights and not has_fit_parameter(self.estimator, "sample_weight"):
-            name = type(self.estimator).__name__
-            raise ValueError(f"sample_weight was given, and {name}.fit has no such parameter.")
         net, collector = clone(self.estimator), _Collector(self.n_members)
         try:
             with _called_by(net, collector):

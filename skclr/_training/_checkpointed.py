@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -111,7 +112,12 @@ class CheckpointedNet(GroupedNet):
             finally:
                 self._step = self._graphs = None
                 self._labelled = None, None
-                self.notify("on_train_end", X=split.train, y=y)
+                ended_by = sys.exc_info()[1]
+                try:
+                    self.notify("on_train_end", X=split.train, y=y)
+                except Exception:
+                    if ended_by is None:
+                        raise
 
     def _indexed_whole(self, split: Split) -> list[Dataset]:
         """Return the data sets whose batches are indexed at once, wherever they lie."""

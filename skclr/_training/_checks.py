@@ -6,7 +6,7 @@ from typing import Any
 
 import skorch
 import torch
-from skorch.callbacks import BatchScoring, EpochScoring, Unfreezer
+from skorch.callbacks import BatchScoring, EpochScoring, LRScheduler, Unfreezer
 from torch import nn
 
 # what an epoch of the history has, and may have, besides the names that callbacks tell
@@ -24,14 +24,15 @@ def check_monitors(net: skorch.NeuralNet, *, validates: bool) -> None:
             measured.add(callback.name_)
         names = [getattr(callback, name, None) for name in ("name", "name_", "event_name")]
         known |= {name for name in names if isinstance(name, str)}
-    # a class of one's own may record anything
+    # a class or a function of one's own may record anything
     all_known = all(
         type(part).__module__.partition(".")[0] in ("skorch", "skclr")
+        and not callable(getattr(part, "scoring", None))
         for part in (net, *callbacks.values())
     )
     for name, callback in callbacks.items():
         monitor = getattr(callback, "monitor", None)
-        if not isinstance(monitor, str):
+        if not isinstance(monitor, str) or not _goes_by_monitor(callback):
             continue
         value = monitor.removesuffix("_best")
         if not validates and value in measured:
@@ -46,15 +47,25 @@ def check_monitors(net: skorch.NeuralNet, *, validates: bool) -> None:
             )
 
 
+def _goes_by_monitor(callback: Any) -> bool:
+    """Tell whether a callback looks at its monitor; an LRScheduler does with one policy alone."""
+    if not isinstance(callback, LRScheduler):
+        return True
+    return getattr(callback.policy, "__name__", callback.policy) == "ReduceLROnPlateau"
+
+
 def check_unfreezing(net: skorch.NeuralNet) -> None:
     """Raise ValueError where weights begin to learn later, and the optimizer cannot take it."""
-    if any(isinstance(callback, Unfreezer) for _, callback in net.callbacks_) and any(
-        isinstance(net.optimizer_, torch.optim.SGD) and group.get("fused")
+    moments = [part.at for _, part in net.callbacks_ if isinstance(part, Unfreezer)]
+    # skorch makes a function of the number of an epoch, counted from 1
+    later = any(getattr(at, "keywords", {}).get("epoch", at) != 1 for at in moments)
+    if later and any(
+        isinstance(net.optimizer_, torch.optim.SGD) and group.get("fused") and group["momentum"]
         for group in net.optimizer_.param_groups
     ):
         raise ValueError(
-            "torch's fused SGD fails where weights begin to learn after the first update, as by "
-            "Unfreezer: leave optimizer__fused out."
+            "torch's fused SGD with momentum fails where weights begin to learn after the first "
+            "update, as by Unfreezer: leave optimizer__fused out."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import skorch
@@ -30,10 +31,19 @@ def check_net(estimator: Any, sample_weight: Any = None) -> None:
         raise TypeError(
             f"estimator must be a CLRLeNetClassifier or a skorch net, got {estimator!r}."
         )
-    if sample_weight is not None and not has_fit_parameter(estimator, "sample_weight"):
+    if sample_weight is not None and not _takes_weights(estimator):
         raise TypeError(
             f"sample_weight was given, and {type(estimator).__name__}.fit has no such parameter."
         )
+
+
+def _takes_weights(estimator):
+    """Tell whether `fit` has weights by name, or is one that may take them among any others."""
+    if has_fit_parameter(estimator, "sample_weight"):
+        return True
+    kinds = {parameter.kind for parameter in inspect.signature(estimator.fit).parameters.values()}
+    is_skorchs = type(estimator).fit.__module__.partition(".")[0] == "skorch"
+    return inspect.Parameter.VAR_KEYWORD in kinds and not is_skorchs
 
 
 def labels_for(estimator: skorch.NeuralNet, X: Any, y: Any) -> Any:

@@ -352,14 +352,19 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self._training_loss,
             self.criterion_,
             self.augmentation,
-            loss_draws_nothing=type(self).get_loss is skorch.NeuralNetClassifier.get_loss,
+            loss_draws_nothing=self._has_loss_of_skorch,
             graphs=self._graphs,
         )
 
     def _training_loss(self, answer, targets, images):
         loss = self.get_loss(answer, targets, X=images, training=True)
-        check_probabilities(self.criterion_, answer, loss)
+        if self._has_loss_of_skorch:
+            check_probabilities(self.criterion_, answer, loss)
         return loss
+
+    @property
+    def _has_loss_of_skorch(self):
+        return type(self).get_loss is skorch.NeuralNetClassifier.get_loss
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Return ``loss`` and ``y_pred`` of a batch of validation, the loss weighted if it is."""

@@ -10,7 +10,7 @@ from skorch.utils import to_numpy
 from torch.utils.data import Dataset
 
 from skclr._history import batch_frame, epoch_frame
-from skclr._process import one_thread
+from skclr._process import isolated_generators, one_thread
 from skclr._training._checkpointed import CheckpointedNet
 from skclr.batches import ImageDataset, check_sample_weight, labels_beside, warn_of_other_pixels
 
@@ -116,7 +116,8 @@ class FittedNet(CheckpointedNet):
     def _warn_of_other_pixels(self, images):
         mean, std = self.pixel_mean_, self.pixel_std_
         if mean is not None and std is not None:
-            warn_of_other_pixels(images, mean, std)
+            with isolated_generators(device=self.device):  # a data set may draw from them
+                warn_of_other_pixels(images, mean, std)
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """Return the most probable label.

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from skclr.batches._arrays import as_tensor
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._labelled import for_training
 from skclr.batches._labels import gives_as
 
 
@@ -71,6 +72,7 @@ class BatchIterator:
     ):
         if not (isinstance(batch_size, (int, np.integer)) and batch_size >= 1):
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
+        dataset = for_training(dataset)
         source, indices = source_of(dataset)
         if not isinstance(source, (ImageDataset, skorch.dataset.Dataset, TensorDataset)):
             raise TypeError(

@@ -10,7 +10,6 @@ from skorch.utils import data_from_dataset
 from torch.utils.data import Subset
 
 from skclr.batches._dataset import ImageDataset
-from skclr.batches._labels import labels_in
 from skclr.batches._weights import weights_in
 
 
@@ -34,11 +33,11 @@ class LabelledSamples(skorch.dataset.Dataset):
     @property
     def y(self) -> Any:
         """The labels."""
-        return labels_in(self.encoded)
+        return _labels_of(self.encoded)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "encoded":  # of one that is being unpickled
-            raise AttributeError(name)
+        if name.startswith("__") or name in ("encoded", "targets", "weights"):
+            raise AttributeError(f"{type(self).__name__} has no {name}.")
         return getattr(self.encoded, name)
 
     def __len__(self) -> int:
@@ -72,3 +71,9 @@ def _source_of(dataset: Any) -> Any:
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return dataset
+
+
+def _labels_of(dataset: Any) -> Any:
+    if isinstance(dataset, Subset):
+        return _labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    return dataset.y

@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from skclr.batches._arrays import as_array, from_torch
 from skclr.batches._dataset import ImageDataset
+from skclr.batches._labelled import LabelledSamples
 from skclr.batches._objects import label_key
 
 _TOLD_IN = ("targets", "labels")  # of torchvision's data sets
@@ -57,7 +58,9 @@ def labels_in(dataset: Any, indices: np.ndarray | None = None) -> np.ndarray | N
     if isinstance(dataset, SliceDataset) or is_part(dataset):
         own = indices_of(dataset)
         return labels_in(dataset.dataset, own if indices is None else own[indices])
-    if is_in_memory(dataset):
+    if isinstance(dataset, LabelledSamples):
+        labels = dataset.y
+    elif is_in_memory(dataset):
         tensors = dataset.tensors if isinstance(dataset, TensorDataset) else (None, dataset.y)
         labels = tensors[1] if len(tensors) > 1 and tensors[1] is not None else None
         labels = None if labels is None else as_array(labels)

@@ -9,6 +9,7 @@ import numpy as np
 from torch.utils.data import TensorDataset
 
 from skclr.batches._arrays import as_array, channels_first
+from skclr.batches._labelled import LabelledSamples
 from skclr.batches._labels import indices_of, is_in_memory, is_part, labels_in, part_of
 from skclr.batches._objects import image_key, pixels_of
 
@@ -61,6 +62,8 @@ def opened(dataset: Any, *, labelled: bool = True) -> tuple[Any, np.ndarray | No
 
 
 def _images_in(dataset: Any) -> Any:
+    if isinstance(dataset, LabelledSamples):
+        return _images_in(dataset.encoded)
     if is_part(dataset):
         whole = _images_in(dataset.dataset)
         return _Rows(whole if is_lazy(whole) else channels_first(whole), indices_of(dataset))

@@ -136,11 +136,11 @@ class BatchSizeSchedule(BatchSizeSetter):
         return sum(numbers)
 
     def _check_ahead(self, net: NeuralNet) -> None:
-        first = len(net.history) - 1
-        epochs = range(first, first + min(net.max_epochs, _MOST_CHECKED_AHEAD))
-        if not self._makes_batches(max(map(self.batch_size_at, epochs))):
-            for epoch in epochs:
-                self._check_makes_batches(epoch, self.batch_size_at(epoch))
+        if self._makes_batches(self._n_samples() + 1):
+            return  # all sizes make batches
+        n_epochs = min(net.max_epochs, _MOST_CHECKED_AHEAD)
+        for epoch in range(len(net.history) - 1, self.n_before_ + n_epochs):
+            self._check_makes_batches(epoch, self.batch_size_at(epoch))
 
     def _check(self, net: NeuralNet) -> None:
         if not callable(self.function):

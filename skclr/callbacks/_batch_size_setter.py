@@ -26,6 +26,7 @@ class BatchSizeSetter(Callback):
         """Forget an earlier training."""
         self.batch_size_: int | None = None
         self.growing_: Any = None  # the iterator of the training under way
+        self.n_before_ = 0  # epochs, ahead of it
         return self
 
     def first_batch_size(self) -> int:
@@ -77,6 +78,11 @@ class BatchSizeSetter(Callback):
             "no update. Let the size stay below, or set iterator_train__drop_last=False."
         )
 
+    def _n_samples(self) -> int:
+        """Return how many samples are trained on; 0 where nobody knows."""
+        dataset = self.growing_.dataset
+        return len(dataset) if hasattr(dataset, "__len__") else 0
+
     def _makes_batches(self, batch_size: int) -> bool:
         """Tell whether the net's iterator makes a batch of this size, as far as that is known."""
         try:
@@ -104,6 +110,7 @@ class BatchSizeSetter(Callback):
                 "'batch_doubling'."
             )
         self._check(net)
+        self.n_before_ = len(net.history)
         own = net.iterator_train
         # a training that failed before its first epoch may have left our stand-in behind
         own = own.own if isinstance(own, _GrowingIterator) else own
@@ -153,7 +160,7 @@ class _GrowingIterator(IteratorStandIn):
 
     def __call__(self, dataset: Any, **kwargs: Any) -> _GrowingIterator:
         self._put_back()
-        self._dataset, self._kwargs = dataset, kwargs
+        self.dataset, self._kwargs = dataset, kwargs
         self._iterator = None
         self.is_in_use, self.n_passes = True, 0
         return self
@@ -169,7 +176,7 @@ class _GrowingIterator(IteratorStandIn):
             kwargs = dict(self._kwargs)
             if self.batch_size is not None:
                 kwargs["batch_size"] = self.batch_size
-            self._iterator = self.own(self._dataset, **kwargs)
+            self._iterator = self.own(self.dataset, **kwargs)
             self._built_with = self.batch_size
         return self._iterator
 

@@ -42,7 +42,6 @@ from skclr.classifier._parameters import (
     check_bases,
     check_callback,
     check_device,
-    check_device_of_group,
     check_image_size,
     check_names,
 )
@@ -473,9 +472,7 @@ class CLRLeNetClassifier(ImageClassifier):
         if both and AUTO not in (self.base_lr, self.max_lr):
             check_boundaries(self.base_lr, self.max_lr)
         self._check_rates_of_optimizer()
-        check_device(self.device)
-        if self.distributed:
-            check_device_of_group(self.device)
+        check_device(self.device, distributed=self.distributed)
         check_image_size(self.image_size, self.module)
         self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:
@@ -794,7 +791,7 @@ class CLRLeNetClassifier(ImageClassifier):
                 "f_history": f_history,
                 **kwargs,
             }
-            ended = self.history_ if self._is_ending else None
+            ended = self.history_ if self._is_ending and checkpoint is not None else None
             try:
                 super().load_params(checkpoint=checkpoint, use_safetensors=use_safetensors, **given)
                 if ended is not None and not begins_with(ended, self.history_):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import nn
 from skclr._checkpoints import write_whole
 from skclr._training import ImageClassifier, PredictionState
 from skclr.batches import ExportablePreparation, InputShape
+from skclr.exceptions import PixelScaleWarning
 
 OPSET = 18  # of the operators of ONNX
 _DTYPES = frozenset(  # of pixels and labels, which ONNX and torch both have
@@ -31,6 +33,7 @@ _OWN = {name: f"skclr.{name}" for name in (*_PUBLIC, "index", "classes")}
 _PUBLISHED = {name: f"skclr.inner.{name}" for name in _PUBLIC} | {
     _OWN[name]: name for name in _PUBLIC
 }
+_N_COMPARED, _CLOSE = 32, 1e-3  # images, and probabilities, which autocast changes a little
 _ON_THE_WAY = (  # from images to labels, where the model goes another way than the classifier
     "predict", "predict_proba", "forward_iter", "evaluation_step", "infer", "get_dataset",
     "get_iterator", "classes_", "_set_training", "_checked_images", "_network",
@@ -109,9 +112,8 @@ def to_onnx(net: ImageClassifier, state: PredictionState, form: InputShape) -> b
     ------
     ValueError
         If torch cannot export the network, or not for any number of images; if the form of the
-        images is not known; if the net has its own method between images and labels.
+        images is not known; if methods of the net's own have other answers.
     """
-    _check_way_of_answers(net)
     if form.sample_shape is None:
         raise ValueError(
             "It is not known in which form X came to fit, since this classifier, or the file that "
@@ -120,10 +122,12 @@ def to_onnx(net: ImageClassifier, state: PredictionState, form: InputShape) -> b
     module, nonlinearity = net.module_, net._get_predict_nonlinearity()
     prepare = ExportablePreparation(state.preparation(), form.sample_shape)
     dtype = form.dtype if form.dtype in _DTYPES else "float64"
+    network = copy.deepcopy(module).to("cpu", torch.float32).eval()
+    graph = _Graph(prepare, network, nonlinearity)
+    _check_way_of_answers(net, graph, state, (form.sample_shape, dtype))
     images = torch.from_numpy(np.zeros((2, *form.sample_shape), dtype))
     try:
-        network = copy.deepcopy(module).to("cpu", torch.float32).eval()
-        model = _exported(_Graph(prepare, network, nonlinearity), images)
+        model = _exported(graph, images)
         _finish(model, state.classes)
         return model.SerializeToString()
     except Exception as error:
@@ -133,19 +137,49 @@ def to_onnx(net: ImageClassifier, state: PredictionState, form: InputShape) -> b
         ) from error
 
 
-def _check_way_of_answers(net: ImageClassifier) -> None:
-    """Raise ValueError where a subclass, or the object itself, answers in a way of its own."""
+def _check_way_of_answers(
+    net: ImageClassifier, graph: nn.Module, state: PredictionState, form: tuple[tuple, str]
+) -> None:
+    """Raise ValueError where a subclass, or the object itself, answers in a way of its own.
+
+    It may have methods of its own on the way, as to log, and answer random images as the model.
+    """
     own = [
         name
         for name in _ON_THE_WAY
         if name in vars(net)
         or getattr(type(net), name, None) is not getattr(ImageClassifier, name, None)
     ]
-    if own:
+    if not own:
+        return
+    shape, dtype = form
+    images = _like_those_of_training(state, (_N_COMPARED, *shape), dtype)
+    with torch.no_grad():
+        indices, probabilities = (part.numpy() for part in graph(torch.from_numpy(images)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PixelScaleWarning)
+        answers = net.predict(images), net.predict_proba(images)
+    if not (
+        np.array_equal(answers[0], state.classes[indices])
+        and np.shape(answers[1]) == probabilities.shape
+        and np.allclose(answers[1], probabilities, atol=_CLOSE)
+    ):
         raise ValueError(
             f"{type(net).__name__} has its own {', '.join(own)}, and a model of ONNX would answer "
             "without it: let module or predict_nonlinearity do what it does."
         )
+
+
+def _like_those_of_training(state: PredictionState, shape: tuple, dtype: str) -> np.ndarray:
+    """Return random pixels that lie about those that were trained on, where these are known."""
+    mean, std = state.pixel_mean, state.pixel_std
+    middle, spread = (0.5, 0.5) if mean is None or std is None else (mean.mean(), std.mean())
+    pixels = np.random.default_rng(0).normal(middle, spread, shape)
+    kind = np.dtype(dtype)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        pixels = pixels.round().clip(limits.min, limits.max)
+    return pixels > middle if kind.kind == "b" else pixels.astype(kind)
 
 
 def _exported(graph: nn.Module, images: torch.Tensor) -> Any:

@@ -114,7 +114,7 @@ def check_image_size(size: Any, module: Any) -> None:
         )
 
 
-def check_device(device: torch.device | str | None) -> None:
+def check_device(device: torch.device | str | None, *, distributed: bool = False) -> None:
     """Raise ValueError unless torch knows this device, finds it and keeps numbers on it."""
     try:
         kind = torch.device(device or "cpu").type
@@ -123,6 +123,8 @@ def check_device(device: torch.device | str | None) -> None:
     if kind == "meta":
         raise ValueError(f"device={device!r}: tensors there have no values. Give another device.")
     check_default_device()
+    if distributed:
+        check_device_of_group(device)
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch finds no CUDA device here.")
     if kind != "cpu":

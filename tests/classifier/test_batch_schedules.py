@@ -168,7 +168,7 @@ def test_beyond_the_data_an_epoch_is_one_update(two_classes):
     clf = small(batch_schedule=lambda epoch: 61 + epoch).fit(*two_classes)
     assert clf.history_frame()["n_updates"].tolist() == [1] * 4
     assert sizes_of(clf) == [61, 62, 63, 64]
-    with pytest.raises(ValueError, match="no batch to train on"):
+    with pytest.raises(ValueError, match="would make no update"):
         clone(clf).set_params(iterator_train__drop_last=True).fit(*two_classes)
 
 

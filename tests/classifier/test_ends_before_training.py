@@ -7,6 +7,7 @@ import pytest
 import skorch.dataset
 import torch
 from classifiers import lenet, quick
+from sklearn.base import clone
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -19,7 +20,7 @@ from skorch.callbacks import (
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skclr import CLRLeNetClassifier, GradientNoiseScale, LeNet5
+from skclr import CLRLeNetClassifier, DivergenceError, GradientNoiseScale, LeNet5
 
 
 class Counting(Callback):
@@ -64,9 +65,16 @@ class Recording(Callback):
         net.history.record("own", 1.0)
 
 
+def measured_and_recorded(net, X, y):
+    net.history.record("beside", 1.0)
+    return 0.0
+
+
 @pytest.mark.parametrize(
     "callbacks",
     [
+        [EpochScoring(measured_and_recorded, use_caching=False), EarlyStopping(monitor="beside")],
+        [LRScheduler("StepLR", step_size=1, monitor="none")],
         [Recording(), EarlyStopping(monitor="own")],
         [GradientNoiseScale(n_batches=2), EarlyStopping(monitor="noise_scale")],
         [EpochScoring("f1_macro", name="f1"), EarlyStopping(monitor="f1")],
@@ -98,11 +106,15 @@ def test_a_network_whose_weights_are_all_frozen_has_nothing_to_train(two_classes
 def test_fused_sgd_beside_weights_that_learn_later_is_refused(two_classes):
     callbacks = [Freezer("conv1*"), Unfreezer("conv1*", at=2), Counting()]
     clf = lenet(callbacks=callbacks, optimizer__fused=True, max_epochs=3)
-    with pytest.raises(ValueError, match="fused SGD fails where weights begin to learn"):
+    with pytest.raises(ValueError, match="fused SGD with momentum fails where weights begin"):
         clf.fit(*two_classes)
     assert not Counting.n_updates
-    clf.set_params(optimizer=torch.optim.Adam).fit(*two_classes)
-    assert Counting.n_updates
+    for works in (
+        {"optimizer": torch.optim.Adam},
+        {"momentum": 0.0},
+        {"callbacks": [Freezer("conv1*"), Unfreezer("conv1*", at=1)]},
+    ):
+        clone(clf).set_params(**works).fit(*two_classes)
 
 
 class LogProbabilities(nn.Sequential):
@@ -122,6 +134,24 @@ def test_a_network_of_logarithms_beside_nllloss_is_told_from_a_divergence(two_cl
         clf.fit(*two_classes)
     clf = lenet(module=Probabilities, criterion=nn.NLLLoss, max_epochs=3).fit(*two_classes)
     assert clf.score(*two_classes) > 0.9
+
+
+class OfLogarithms(CLRLeNetClassifier):
+    def get_loss(self, y_pred, y_true, **kwargs):
+        return self.criterion_(y_pred, y_true) * self.factor
+
+    factor = 1.0
+
+
+def test_a_loss_of_ones_own_takes_logarithms_and_diverges_as_any(two_classes):
+    clf = OfLogarithms(
+        LogProbabilities, criterion=nn.NLLLoss, predict_nonlinearity=torch.exp, max_epochs=4,
+        batch_size=16, random_state=0,
+    )  # fmt: skip
+    assert clf.fit(*two_classes).score(*two_classes) > 0.9
+    clf.factor = float("inf")
+    with pytest.raises(DivergenceError):
+        clf.fit(*two_classes)
 
 
 @pytest.mark.parametrize("device", ["mps", "xpu", "hpu"])

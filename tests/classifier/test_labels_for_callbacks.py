@@ -1,5 +1,7 @@
 """Callbacks get labels as in fit, and probabilities come from logits, whatever the criterion."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from skorch.callbacks import BatchScoring, Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from skclr import GradientNoiseScale
 from skclr.exceptions import PixelScaleWarning
@@ -206,6 +208,28 @@ def test_samples_of_the_data_sets_have_labels_and_can_be_trained_on(fashion, kin
     assert len(seen.y_) == seen.n_ == 0.75 * len(y)
     assert set(seen.y_.tolist()) == set(y.tolist())
     assert np.isfinite(seen.loss_)
+
+
+@pytest.mark.parametrize("fraction", [None, 0.25])
+def test_data_sets_of_a_training_can_be_taken_anywhere(fashion, fraction):
+    X, y = fashion[0], np.where(fashion[1] == 9, 10, fashion[1])  # all but one are indices
+
+    class Elsewhere(Callback):
+        def on_train_end(self, net, X, **kwargs):
+            batches = list(DataLoader(X, batch_size=50))
+            self.labels_ = torch.cat([labels for _, labels in batches]).numpy()
+            self.images_ = torch.cat([images for images, _ in batches]).numpy()
+            self.score_ = net.score(X)
+            self.copy_ = pickle.loads(pickle.dumps(X))
+            self.other_ = quick().fit(X)
+
+    seen = Elsewhere()
+    clf = quick(validation_fraction=fraction, callbacks=[seen], class_weight="balanced").fit(X, y)
+    seen = dict(clf.callbacks_)["Elsewhere"]
+    assert set(seen.labels_.tolist()) == set(y.tolist()) == set(seen.other_.classes_.tolist())
+    images = seen.images_[:, 0] if seen.images_.ndim == 4 else seen.images_
+    assert seen.score_ == pytest.approx(np.mean(clf.predict(images) == seen.labels_))
+    assert_array_equal(seen.copy_.y, seen.labels_)
 
 
 def test_pixels_of_another_scale_in_validation_data_are_warned_of(fashion):

@@ -140,10 +140,6 @@ def own_batches(self, dataset, training=False):
     return batches if training else [(images.flip(2), *rest) for images, *rest in batches]
 
 
-def own_mode(self, training=True):
-    super(CLRLeNetClassifier, self)._set_training(True)
-
-
 OWN = {
     "infer": doubled("infer"),
     "evaluation_step": doubled("evaluation_step"),
@@ -152,7 +148,6 @@ OWN = {
     "predict": doubled("predict"),
     "get_dataset": own_dataset,
     "get_iterator": own_batches,
-    "_set_training": own_mode,
     "classes_": property(lambda self: self._prediction.classes[::-1]),
 }
 
@@ -173,6 +168,34 @@ def test_a_method_on_the_way_to_the_labels_is_named(two_classes, tmp_path, name,
     with pytest.raises(ValueError, match=rf"^Sub has its own {name}, and a model of ONNX [^.]*\.$"):
         own.export_onnx(tmp_path / "model.onnx")
     assert os.listdir(tmp_path) == []
+
+
+class Harmless(CLRLeNetClassifier):
+    """Looks on, and answers as ever."""
+
+    n_calls = 0
+
+    def predict(self, X):
+        self.n_calls += 1
+        return super().predict(X)
+
+    def infer(self, x, **kwargs):
+        self.n_calls += 1
+        return super().infer(x, **kwargs)
+
+    def get_iterator(self, dataset, training=False):
+        return super().get_iterator(dataset, training=training)
+
+
+@pytest.mark.parametrize("form", ["images", "rows", "floats"])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_methods_that_answer_as_the_model_are_exported(two_classes, tmp_path, form, standardize):
+    X, y = two_classes
+    X = {"images": X, "rows": X.reshape(len(X), -1), "floats": X / 255.0}[form]
+    own = Harmless(module=Flat, max_epochs=1, max_lr=0.01, standardize=standardize).fit(X, y)
+    own.export_onnx(tmp_path / "model.onnx")
+    assert own.n_calls
+    assert os.listdir(tmp_path) == ["model.onnx"]
 
 
 def test_a_classifier_of_version_0_1_0_needs_images_to_tell_their_form(tmp_path):

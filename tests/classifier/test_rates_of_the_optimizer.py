@@ -132,3 +132,19 @@ def test_a_parameter_of_the_optimizer_counts_for_more_than_one_of_the_classifier
     clf = lenet(optimizer__momentum=0.5).fit(*two_classes)
     clf.set_params(momentum=0.7).partial_fit(*two_classes)
     assert clf.optimizer_.param_groups[0]["momentum"] == 0.5
+
+
+class OwnGroups(torch.optim.SGD):
+    """Biases apart, whatever the groups were."""
+
+    def __init__(self, params, **kwargs):
+        whole = [part for group in params for part in group["params"]]
+        biases = {"params": [part for part in whole if part.ndim == 1], "weight_decay": 0.0}
+        super().__init__([biases, {"params": [part for part in whole if part.ndim > 1]}], **kwargs)
+
+
+def test_groups_that_others_made_go_on_and_take_what_changes(two_classes):
+    clf = lenet(optimizer=OwnGroups).fit(*two_classes)
+    clf.partial_fit(*two_classes)
+    clf.set_params(momentum=0.8).partial_fit(*two_classes)
+    assert [group["momentum"] for group in clf.optimizer_.param_groups] == [0.8, 0.8]

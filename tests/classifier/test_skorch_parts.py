@@ -3,6 +3,7 @@
 import copy
 import pickle
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,37 @@ def test_weights_that_fit_but_are_of_another_training_are_not_taken_for_the_best
     again = quick(max_lr=0.02, validation_fraction=0.2).fit(X, y)
     again.load_params(checkpoint=dict(clf.callbacks_)["Checkpoint"], use_safetensors=safe)
     assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+@pytest.mark.parametrize("stale", [False, True])
+def test_what_ends_a_training_is_not_hidden_by_files_of_before(fashion, tmp_path, error, stale):
+    def checkpoint():
+        return Checkpoint("valid_acc_best", dirname=tmp_path, load_best=True)
+
+    class Ends(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            raise error
+
+    if stale:
+        quick(validation_fraction=0.2, callbacks=[checkpoint()]).fit(*fashion)
+    clf = quick(validation_fraction=0.2, callbacks=[checkpoint(), Ends()], max_lr=0.02)
+    if isinstance(error, KeyboardInterrupt):  # skorch's wish to stop
+        with suppress(Exception):
+            clf.fit(*fashion)
+    else:
+        with pytest.raises(RuntimeError, match="boom"):
+            clf.fit(*fashion)
+
+
+def test_the_best_weights_are_known_where_callbacks_round_what_is_recorded(fashion, tmp_path):
+    class Rounds(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("train_loss", round(net.history[-1, "train_loss"], 1))
+
+    checkpoint = Checkpoint("valid_acc_best", dirname=tmp_path, load_best=True)
+    clf = quick(validation_fraction=0.2, callbacks=[checkpoint, Rounds()], max_epochs=3)
+    assert clf.fit(*fashion).score(*fashion) > 0.5
 
 
 def test_early_stopping_ends_training_and_keeps_the_model(fashion):

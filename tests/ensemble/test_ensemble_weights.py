@@ -96,7 +96,7 @@ def test_weights_that_are_not_valid_leave_the_ensemble_as_it_was(fashion, wrong,
 
 def test_a_net_that_takes_no_weights_is_named_before_any_training(table):
     ensemble = SnapshotEnsemble(plain(CyclicLR(step_size=0.5)))
-    with pytest.raises(ValueError, match=r"NeuralNetClassifier\.fit has no such parameter"):
+    with pytest.raises(TypeError, match=r"NeuralNetClassifier\.fit has no such parameter"):
         ensemble.fit(*table, sample_weight=SOME[:60])
     assert not hasattr(ensemble, "classes_")
 
