@@ -5,7 +5,7 @@
 
 For each task (data, module, optimizer, batch size) networks are trained by triangular CLR up to
 every maximum of a grid, and up to what each rule suggests, each suggestion of `--seeds` range tests
-three times. The regret of a rule is the mean test accuracy of the best maximum of the grid, trained
+`--repeats` times. The regret of a rule is the mean test accuracy of the best maximum of the grid, trained
 anew with ten other seeds, less the mean of the rule's, in percentage points; that to the grid takes
 the mean by which the maximum was chosen, the highest of 15, in which there is luck. The spread of a
 rule is the largest over the smallest suggestion. A training has collapsed when its test accuracy is
@@ -57,7 +57,6 @@ from skclr.range_test import RangeTestWarning
 
 GRID = np.geomspace(1e-3, 3.0, 15)
 SEEDS_OF_BEST = range(100, 110)
-TRAININGS = 3  # of each suggestion
 RULES = (
     "basin", "valley", "slide", "minimum_tenth", "minimum", "steepest", "lightning",
 )  # fmt: skip
@@ -228,15 +227,13 @@ class Trainings:
                     csv.writer(file).writerow([*key, score])
 
 
-def judge(trainings, task, found, rules=RULES):
+def judge(trainings, task, found, rules=RULES, repeats=3):
     """Return what is said of each rule, the best maximum of the grid and its two accuracies."""
     data = TASKS[task][0]
     n = len(found)
     grid = [[(float(lr), seed) for seed in range(n)] for lr in GRID]
     ruled = {
-        rule: [
-            (one[rule], seed + n * k) for seed, one in enumerate(found) for k in range(TRAININGS)
-        ]
+        rule: [(one[rule], seed + n * k) for seed, one in enumerate(found) for k in range(repeats)]
         for rule in rules
     }
     trainings.make(
@@ -280,6 +277,7 @@ def cost():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="of tests and grid (default: 10)")
+    parser.add_argument("--repeats", type=int, default=3, help="of each suggestion (default: 3)")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--store", type=Path, help="a file that keeps the trainings")
@@ -294,7 +292,9 @@ def main():
     for name, task in TASKS.items():
         seeds = range(arguments.seeds)
         found = list(run(joblib.delayed(suggestions)(*task, seed) for seed in seeds))
-        tables[name], best, highest, anew = judge(trainings, name, found, arguments.rules)
+        tables[name], best, highest, anew = judge(
+            trainings, name, found, arguments.rules, arguments.repeats
+        )
         print(f"\n{name}: best maximum {best:.3g}, accuracy {highest:.4f}, anew {anew:.4f}")
         print(tables[name].round(4).to_string(), flush=True)
     everything = pd.concat(tables, names=["task", "rule"])
@@ -305,10 +305,12 @@ def main():
             "worst regret": by_rule["regret"].max(),
             "median to the grid": by_rule["to the grid"].median(),
             "largest spread": by_rule["spread"].max(),
-            "collapsed": by_rule[f"collapsed of {TRAININGS * arguments.seeds}"].sum().astype(int),
+            "collapsed": by_rule[f"collapsed of {arguments.repeats * arguments.seeds}"]
+            .sum()
+            .astype(int),
         }
     ).loc[arguments.rules]
-    n = len(TASKS) * arguments.seeds * TRAININGS
+    n = len(TASKS) * arguments.seeds * arguments.repeats
     print(f"\nall {len(TASKS)} tasks (regret in percentage points, collapsed of {n} trainings)")
     print(summary.round(2).to_string())
 

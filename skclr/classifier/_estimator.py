@@ -844,9 +844,8 @@ class CLRLeNetClassifier(ImageClassifier):
         OSError
             If the file cannot be written. Then nothing is: it is written whole or not at all.
         ValueError
-            If torch cannot export a network of one's own, or not for any number of images; if a
-            subclass has its own `infer`, `predict_proba` or another method between images and
-            labels.
+            If torch cannot export a network of one's own, or not for any number of images; if
+            methods of a subclass, such as `infer`, answer otherwise than the network.
 
         Notes
         -----
