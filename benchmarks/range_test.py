@@ -5,13 +5,14 @@
 
 For each task (data, module, optimizer, batch size) networks are trained by triangular CLR up to
 every maximum of a grid, and up to what each rule suggests, each suggestion of `--seeds` range tests
-`--repeats` times. The regret of a rule is the mean test accuracy of the best maximum of the grid, trained
-anew with ten other seeds, less the mean of the rule's, in percentage points; that to the grid takes
-the mean by which the maximum was chosen, the highest of 15, in which there is luck. The spread of a
-rule is the largest over the smallest suggestion. A training has collapsed when its test accuracy is
-less than half way from the share of the largest class to the best of the grid: the network died, or
-a rate that is far too low never moved it. All rules read the same sweeps: those with one curve the
-mean of the two over all rates, which is kinder than the single sweep that they were made for.
+`--repeats` times. The regret of a rule is the mean test accuracy of the best maximum of the grid,
+trained anew with ten other seeds, less the mean of the rule's, in percentage points; that to the
+grid takes the mean by which the maximum was chosen, the highest of 15, in which there is luck. The
+spread of a rule is the largest over the smallest suggestion. A training has collapsed when its test
+accuracy is less than half way from the share of the largest class to the best of the grid: the
+network died, or a rate that is far too low never moved it. All rules read the same sweeps: those
+with one curve the mean of the two over all rates, which is kinder than the single sweep that they
+were made for.
 
 Fashion tasks train on the shipped 6,000 images and are judged by the 10,000 test images of the full
 set. Tables are sets of scikit-learn, standardized, with plain skorch nets of ReLU layers that learn
