@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -87,7 +86,7 @@ class CheckpointedNet(GroupedNet):
             self._recorder.finish()
 
     def _train_on(self, split: Split) -> None:
-        y = labels_in(split.train)
+        y, fails = labels_in(split.train), True
         with (
             watched_interrupts() as interrupts,
             self._heard_by_all(interrupts) as heard,
@@ -100,11 +99,13 @@ class CheckpointedNet(GroupedNet):
                 self.notify("on_train_begin", X=split.train, y=y)
                 self.fit_loop(split, epochs=self._epochs_left())
                 self._check_last_update(split.train)
+                fails = False
             except KeyboardInterrupt as stop:  # which skorch's callbacks end a training with
                 if interrupts.caused(stop):
                     raise
                 if not isinstance(stop, SweepEnded):
                     self._check_last_update(split.train)
+                fails = False
             except Exception as error:
                 if self.compile and is_lack_of_compiler(error):
                     raise RuntimeError(NO_COMPILER) from error
@@ -112,11 +113,10 @@ class CheckpointedNet(GroupedNet):
             finally:
                 self._step = self._graphs = None
                 self._labelled = None, None
-                ended_by = sys.exc_info()[1]
                 try:
                     self.notify("on_train_end", X=split.train, y=y)
-                except Exception:
-                    if ended_by is None:
+                except Exception:  # which would hide what has ended the training
+                    if not fails:
                         raise
 
     def _indexed_whole(self, split: Split) -> list[Dataset]:

@@ -136,11 +136,12 @@ class BatchSizeSchedule(BatchSizeSetter):
         return sum(numbers)
 
     def _check_ahead(self, net: NeuralNet) -> None:
-        if self._makes_batches(self._n_samples() + 1):
-            return  # all sizes make batches
+        n_samples = self._n_samples()
         n_epochs = min(net.max_epochs, _MOST_CHECKED_AHEAD)
         for epoch in range(len(net.history) - 1, self.n_before_ + n_epochs):
-            self._check_makes_batches(epoch, self.batch_size_at(epoch))
+            batch_size = self.batch_size_at(epoch)
+            if batch_size > n_samples > 0:
+                self._check_makes_batches(epoch, batch_size)
 
     def _check(self, net: NeuralNet) -> None:
         if not callable(self.function):

@@ -246,3 +246,21 @@ def test_data_sets_in_memory_without_labels_are_told(two_classes, kind):
     ):
         with pytest.raises(ValueError, match="is None, and the samples of the data set have no"):
             call()
+
+
+def test_a_training_that_goes_on_asks_for_no_size_beyond_its_end(two_classes, tmp_path):
+    sizes, broken = [8, 16, 32, 48], [True]
+
+    class Breaks(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if broken and len(net.history) == 3:
+                broken.clear()
+                raise RuntimeError("broken off")
+
+    clf = lenet(
+        batch_schedule=lambda epoch: sizes[epoch], max_epochs=4, callbacks=[Breaks()],
+        checkpoint=tmp_path / "training", iterator_train__drop_last=True,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="broken off"):
+        clf.fit(*two_classes)
+    assert clf.fit(*two_classes).history[:, "batch_size"] == sizes

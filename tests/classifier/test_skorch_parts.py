@@ -138,6 +138,18 @@ def test_what_ends_a_training_is_not_hidden_by_files_of_before(fashion, tmp_path
             clf.fit(*fashion)
 
 
+def test_an_error_at_the_end_comes_out_while_another_one_is_handled(two_classes):
+    class FailsAtTheEnd(Callback):
+        def on_train_end(self, net, **kwargs):
+            raise RuntimeError("at the end")
+
+    try:
+        raise LookupError
+    except LookupError:
+        with pytest.raises(RuntimeError, match="at the end"):
+            quick(callbacks=[FailsAtTheEnd()]).fit(*two_classes)
+
+
 def test_the_best_weights_are_known_where_callbacks_round_what_is_recorded(fashion, tmp_path):
     class Rounds(Callback):
         def on_epoch_end(self, net, **kwargs):
