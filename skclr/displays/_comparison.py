@@ -203,6 +203,8 @@ class ComparisonDisplay:
         )  # fmt: skip
 
     def _label(self, names: list[str]) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for ax, label in zip(
             self.axes_,
             ("test accuracy", f"difference to {names[0]}\n(percentage points, paired by seed)"),
@@ -211,6 +213,7 @@ class ComparisonDisplay:
             ax.set_ylim(len(names) - 0.5, -0.5)
             ax.set_xlabel(label)
             ax.grid(axis="x", alpha=0.3)
+            ax.xaxis.set_major_locator(MaxNLocator(5))  # labels of four characters or more
         self.axes_[0].set_yticks(range(len(names)), labels=names)
         self.axes_[0].set_ylabel("candidate")
         right = self.axes_[1]
