@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from skclr.lenet import LeNet5, _pooled_by_phases, _pooled_by_product
+from skclr.lenet import LeNet5
+from skclr.lenet._operations import pooled_by_phases, pooled_by_product
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +23,9 @@ def pooled_by_plain_modules(images, weight, bias):
 def fused(request):
     """A convolution fused with its pooling, and images, weight and bias for it."""
     shape, n_maps, function = {
-        "phases, 1 channel": ((2, 1, 10, 12), 3, _pooled_by_phases),
-        "phases, 3 channels": ((2, 3, 8, 10), 2, _pooled_by_phases),
-        "product": ((2, 2, 14, 14), 3, _pooled_by_product),
+        "phases, 1 channel": ((2, 1, 10, 12), 3, pooled_by_phases),
+        "phases, 3 channels": ((2, 3, 8, 10), 2, pooled_by_phases),
+        "product": ((2, 2, 14, 14), 3, pooled_by_product),
     }[request.param]
     arguments = [torch.randn(shape), torch.randn(n_maps, shape[1], 5, 5), torch.randn(n_maps)]
     return function, [argument.double().requires_grad_() for argument in arguments]
@@ -81,7 +82,7 @@ def constant_images(request):
 
 def test_convolution_of_constant_images_passes_gradcheck_once_and_twice(constant_images):
     images, *parameters = constant_images
-    function = functools.partial(_pooled_by_phases, images)
+    function = functools.partial(pooled_by_phases, images)
     assert torch.autograd.gradcheck(function, parameters, fast_mode=True)
     assert torch.autograd.gradgradcheck(function, parameters, fast_mode=True)
 
@@ -95,7 +96,7 @@ def test_convolution_of_constant_images_is_that_of_the_plain_modules(
     weight = weight.detach().to(memory_format=memory_format).requires_grad_()
     before = images.clone()
 
-    ours = _pooled_by_phases(images, weight, bias)
+    ours = pooled_by_phases(images, weight, bias)
     theirs = pooled_by_plain_modules(images, weight, bias)
 
     upstream = torch.randn_like(theirs)
@@ -107,7 +108,7 @@ def test_convolution_of_constant_images_is_that_of_the_plain_modules(
         atol=1e-12,
     )
     with torch.no_grad():
-        torch.testing.assert_close(_pooled_by_phases(images, weight, bias), theirs)
+        torch.testing.assert_close(pooled_by_phases(images, weight, bias), theirs)
     assert torch.equal(images, before)
 
 

@@ -11,8 +11,6 @@ References
 from __future__ import annotations
 
 import copy
-import functools
-import itertools
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -23,7 +21,8 @@ from torch import Tensor, nn
 from torch.jit._trace import is_tracing  # torch.jit.is_tracing, where a type checker finds it
 from torch.nn import functional as F
 
-__all__ = ["LeNet5"]
+from skclr.lenet._features import kernels, pooled_twice, takes
+from skclr.lenet._operations import pooled_by_phases, pooled_by_product
 
 IMAGE_SIZE = 32
 _FURTHER_ACTIVATIONS = ("activation2", "activation3", "activation4")
@@ -59,13 +58,19 @@ class LeNet5(nn.Module):
         of the four layers has a copy of its own, ``activation``, ``activation2``, ``activation3``
         and ``activation4``; one that has weights, such as ``torch.nn.PReLU``, serves all four
         as ``activation``. What is assigned to ``activation`` later is used in all of them, too.
+    engine : {"torch", "numba"}, default="torch"
+        What computes the convolutions on the CPU: torch's own operations, or functions that numba
+        compiles for the processor at hand, which need the extra ``skclr[numba]`` and
+        :class:`torch.nn.Tanh`. Both compute the same up to rounding.
 
     Raises
     ------
     ValueError
         If `in_channels` or `n_classes` is not a positive integer, or if `activation` is not and
-        does not return a module; from ``forward``, if the images are not
-        ``(n, in_channels, 32, 32)``.
+        does not return a module; if `engine` is neither of its values, or ``"numba"`` with another
+        activation; from ``forward``, if the images are not ``(n, in_channels, 32, 32)``.
+    ImportError
+        If `engine` is ``"numba"`` and numba is not installed.
 
     Notes
     -----
@@ -80,6 +85,14 @@ class LeNet5(nn.Module):
     to ONNX, and convolutions or activations that were replaced, parametrized or given hooks take
     the plain modules. So every hook is called, and those who look into networks by hooks (captum,
     shap) find each activation once.
+
+    With ``engine="numba"`` the convolutions work on 16 samples at a time, each number beside that
+    of the next sample. The first call compiles them, in a few seconds, and keeps the outcome in
+    numba's cache. They know float32 and gradients of the weights, which cannot be differentiated
+    again: where gradients of the images are wanted, under autocast, in float64 and within
+    ``torch.func``, the operations of torch serve here, too. The attribute ``engine`` can be set
+    later; weights fit either. Bits are those of one engine: with the other, a training with the
+    same seed ends with other ones.
 
     References
     ----------
@@ -104,6 +117,7 @@ class LeNet5(nn.Module):
         in_channels: int = 1,
         n_classes: int = 10,
         activation: Callable[[], nn.Module] = nn.Tanh,
+        engine: str = "torch",
     ) -> None:
         super().__init__()
         _check_positive_integer("in_channels", in_channels)
@@ -111,6 +125,8 @@ class LeNet5(nn.Module):
         self.in_channels = in_channels
         self.n_classes = n_classes
         self.activation = _make_activation(activation)  # and its copies: see __setattr__
+        _check_engine(engine, self.activation)
+        self.engine = engine
         self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
@@ -127,6 +143,7 @@ class LeNet5(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.__dict__.setdefault("engine", "torch")  # pickles of versions without it
         if not self._modules.keys() >= set(_FURTHER_ACTIVATIONS):  # a pickle of version 0.1.0
             self.activation = self.activation
 
@@ -167,12 +184,14 @@ class LeNet5(nn.Module):
                 f" got {tuple(shape)}."
             )
         activation, activation2, activation3, activation4 = self._activations()
-        if self._is_fast(images, activation, activation2):
-            maps = _pooled_by_phases(images, self.conv1.weight, self.conv1.bias)
-            maps = _pooled_by_product(maps, self.conv2.weight, self.conv2.bias)
-        else:
+        if not self._is_fast(images, activation, activation2):
             maps = F.avg_pool2d(activation(self.conv1(images)), 2)
             maps = F.avg_pool2d(activation2(self.conv2(maps)), 2)
+        elif self.engine == "numba" and takes(images, self.conv1, self.conv2):
+            maps = pooled_twice(images, self.conv1, self.conv2)
+        else:
+            maps = pooled_by_phases(images, self.conv1.weight, self.conv1.bias)
+            maps = pooled_by_product(maps, self.conv2.weight, self.conv2.bias)
         features = activation3(self.fc1(maps.flatten(1)))
         features = activation4(self.fc2(features))
         return self.fc3(features)
@@ -223,81 +242,6 @@ def has_hooks(module: nn.Module) -> bool:
     )
 
 
-# Both of the following are avg_pool2d(tanh(conv2d(images, weight, bias)), 2) for a kernel of 5x5.
-# With tanh x = 2 sigmoid(2x) - 1 the mean of four is half the sum of their sigmoids, less 1; the
-# sigmoid is several times faster than torch's tanh where that calls MKL, and the 2 goes into the
-# weights. All of it is torch's own operations, whose backward pass needs no Python: threads that
-# train side by side don't wait for each other there.
-
-
-def _pooled_by_phases(images: Tensor, weight: Tensor, bias: Any) -> Tensor:
-    """Convolve with stride 2, so that the four numbers of a mean lie in four maps.
-
-    Their kernels are the given one, moved by none or one pixel each way in a frame of zeros. Sums
-    and their gradients then go through contiguous rows, which for few channels saves more than the
-    larger kernel costs.
-    """
-    n_maps, channels = weight.shape[:2]
-    moves, _, twos, minus_one = _constants(weight.dtype)
-    kernels = F.linear(weight.reshape(n_maps * channels, 25), moves)
-    if channels > 1:  # the moves beside the maps, before the channels
-        kernels = kernels.reshape(n_maps, channels, 4, 36).transpose(1, 2)
-    if torch.is_grad_enabled() and weight.requires_grad and not images.requires_grad:
-        sigmoids = torch.matmul(kernels.reshape(n_maps, 4, channels * 36), _columns(images))
-        sums = sigmoids.add_((bias + bias).view(n_maps, 1, 1)).sigmoid_().sum(1)
-        n, height, width = _size_of_maps(images)
-        sums = sums.view(n_maps, n, height, width).transpose(0, 1).contiguous()
-    else:
-        kernels = kernels.reshape(4 * n_maps, channels, 6, 6)
-        biases = torch.outer(bias, twos).reshape(4 * n_maps)
-        sigmoids = F.conv2d(images, kernels, biases, 2).sigmoid_()
-        sums = sigmoids.unflatten(1, (n_maps, 4)).sum(2)
-    return torch.add(minus_one, sums, alpha=0.5)
-
-
-def _columns(images: Tensor) -> Tensor:
-    """Return the pixels that kernels of 6x6 see with stride 2, a row a place in the kernel.
-
-    Where images are constant, convolving them as a matrix product with these leaves another such
-    product for the gradient of the weights. On processors without AVX-512, torch's own gradient of
-    a convolution with few channels and stride 2 takes several times as long.
-    """
-    n, height, width = _size_of_maps(images)
-    channels = images.shape[1]
-    # even and odd rows and columns apart, so that what is copied into a row is contiguous
-    apart = images.reshape(n, channels, height + 2, 2, width + 2, 2).permute(1, 3, 5, 0, 2, 4)
-    windows = apart.contiguous().unfold(4, height, 1).unfold(5, width, 1)
-    columns = windows.permute(0, 4, 1, 5, 2, 3, 6, 7)
-    return columns.reshape(channels * 36, n * height * width)
-
-
-def _size_of_maps(images: Tensor) -> tuple[int, int, int]:
-    n, _, height, width = images.shape
-    return n, height // 2 - 2, width // 2 - 2
-
-
-def _pooled_by_product(maps: Tensor, weight: Tensor, bias: Any) -> Tensor:
-    """Convolve maps of 14x14, and take the means by a matrix product, good for so few pixels."""
-    _, means, _, minus_one = _constants(weight.dtype)
-    sigmoids = F.conv2d(maps, weight + weight, bias + bias).sigmoid_()
-    pooled = torch.addmm(minus_one, sigmoids.reshape(-1, 100), means)
-    return pooled.reshape(-1, weight.shape[0], 5, 5)
-
-
-@functools.cache
-@torch.inference_mode(False)  # made once, wherever that is, and trained with later
-def _constants(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the moves of 5x5 in 6x6 pixels, times 2; the half sums of 10x10 pixels; 2s; -1."""
-    moves = torch.zeros(2, 2, 6, 6, 5, 5, dtype=dtype, device="cpu")
-    for down, right, row, column in itertools.product(range(2), range(2), range(5), range(5)):
-        moves[down, right, row + down, column + right, row, column] = 2
-    means = torch.zeros(10, 10, 5, 5, dtype=dtype, device="cpu")
-    for row, column in itertools.product(range(10), range(10)):
-        means[row, column, row // 2, column // 2] = 0.5
-    one = torch.ones((), dtype=dtype, device="cpu")
-    return moves.reshape(4 * 36, 25), means.reshape(100, 25), 2 * one.repeat(4), -one
-
-
 def _is_plain(layer: nn.Module) -> bool:
     """Tell whether a layer is a convolution of 5x5 with a bias, and does no more than that."""
     return (
@@ -319,6 +263,19 @@ def _make_activation(activation: Any) -> nn.Module:
             f"returns a module, or a module, got {activation!r}."
         )
     return module
+
+
+def _check_engine(engine: Any, activation: nn.Module) -> None:
+    if engine not in ("torch", "numba"):
+        raise ValueError(f"engine must be 'torch' or 'numba', got {engine!r}.")
+    if engine == "torch":
+        return
+    if type(activation) is not nn.Tanh:
+        raise ValueError(
+            f"engine='numba' computes tanh, and activation is {activation!r}: leave one of the two "
+            "at its default."
+        )
+    kernels()
 
 
 def _check_positive_integer(name: str, value: Any) -> None:

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from skclr.lenet import LeNet5, _constants
+from skclr.lenet import LeNet5
+from skclr.lenet._operations import constants
 
 
 def plain_lenet5(in_channels=1, n_classes=10):
@@ -138,7 +139,7 @@ def test_replaced_convolutions_are_used_as_they_are(parameters):
 
 
 def test_a_net_that_first_predicted_in_inference_mode_can_be_trained():
-    _constants.cache_clear()
+    constants.cache_clear()
     net, images = LeNet5(), torch.randn(3, 1, 32, 32)
     with torch.inference_mode():
         net(images)
@@ -147,7 +148,7 @@ def test_a_net_that_first_predicted_in_inference_mode_can_be_trained():
 
 
 def test_the_default_device_of_torch_is_of_no_account():
-    _constants.cache_clear()
+    constants.cache_clear()
     net, images = LeNet5(), torch.randn(3, 1, 32, 32)
     with torch.device("meta"):
         assert net(images).device.type == "cpu"

@@ -1,0 +1,8 @@
+"""LeNet-5 as a torch module, with the time-consuming part of it made fast on the CPU."""
+
+from skclr.lenet._network import LeNet5
+from skclr.lenet._network import has_hooks as has_hooks
+
+__all__ = ["LeNet5"]
+
+LeNet5.__module__ = __name__
