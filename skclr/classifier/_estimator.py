@@ -42,6 +42,7 @@ from skclr.classifier._parameters import (
     check_bases,
     check_callback,
     check_device,
+    check_engine,
     check_image_size,
     check_names,
 )
@@ -473,6 +474,7 @@ class CLRLeNetClassifier(ImageClassifier):
             check_boundaries(self.base_lr, self.max_lr)
         self._check_rates_of_optimizer()
         check_device(self.device, distributed=self.distributed)
+        check_engine(self)
         check_image_size(self.image_size, self.module)
         self._check_callback_parameters()
         for item in self.callbacks if isinstance(self.callbacks, list) else []:

@@ -137,6 +137,23 @@ def check_device(device: torch.device | str | None, *, distributed: bool = False
             ) from error
 
 
+def check_engine(net: Any) -> None:
+    """Raise ValueError where LeNet-5 would not be computed by the engine that it is given."""
+    is_lenet = LeNet5 in (net.module, type(net.module))
+    if not is_lenet or getattr(net, "module__engine", None) != "numba":
+        return
+    if torch.device(net.device or "cpu").type != "cpu":
+        raise ValueError(
+            f"module__engine='numba' computes on the CPU, and device is {net.device!r}: leave one "
+            "of the two out."
+        )
+    if net.compile:
+        raise ValueError(
+            "compile=True has torch compile its own operations, and module__engine='numba' takes "
+            "others: leave one of the two out."
+        )
+
+
 def check_device_of_group(device: torch.device | str | None) -> None:
     """Raise ValueError unless a training on this device can be shared by several processes."""
     if torch.device(device or "cpu").type != "cpu":

@@ -56,7 +56,7 @@ def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
 
 def pooled_twice(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Return the means of S4 of shape (n, 400): two convolutions, each with tanh and pooling."""
-    weights = first.weight, first.bias, second.weight, second.bias
+    weights: tuple[Any, ...] = first.weight, first.bias, second.weight, second.bias
     if torch.is_grad_enabled():
         return _Features.apply(images, *weights)
     return _features(images, weights, n_blocks=1)[0]
@@ -105,9 +105,9 @@ def _features(
     """Return the means of S4, and what was written down on the way."""
     compiled = kernels()
     workspace = _Workspace(n_blocks, images.shape[1])
-    features = torch.empty(len(images), compiled.FEATURES)
+    features = images.new_empty(len(images), compiled.FEATURES)
     arrays = [_rows(weight.detach()) for weight in weights]
-    pixels = images.detach().reshape(len(images), -1).contiguous().numpy()
+    pixels = images.detach().flatten(1).contiguous().numpy()
     compiled.features_of(pixels, *arrays, *workspace.memory, features.numpy())
     return features, workspace
 
@@ -124,7 +124,7 @@ class _Features(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         weights = ctx.saved_tensors
-        gradients = [torch.zeros(weight.shape, dtype=weight.dtype) for weight in weights]
+        gradients = [upstream.new_zeros(weight.shape) for weight in weights]
         kernels().add_gradients(
             upstream.contiguous().numpy(),
             _rows(weights[2].flip(2, 3)),

@@ -83,6 +83,7 @@ CASES = {
     "Nesterov": {"optimizer__nesterov": True},
     "two heads": {"module": TwoHeads, "criterion": OfFirst, "batch_size": 600},
     "two dtypes": {"module": Precise, "batch_size": 600},
+    "convolutions by numba": {"module__engine": "numba", "batch_size": 40},
     "raw pixels": {"standardize": False, "max_lr": 0.01},
     "a generator of numbers": {"random_state": "RandomState(3)"},
 }  # fmt: skip

@@ -1,0 +1,474 @@
+import copy
+import gc
+import importlib.util
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from skclr import CLRLeNetClassifier
+from skclr.exceptions import DivergenceError
+from skclr.lenet import LeNet5, _features, _kernels
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def pair(in_channels=1, scale=1.0):
+    """Return a network that numba computes, and the same one of plain modules in float64."""
+    net = LeNet5(in_channels, engine="numba")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter)).mul_(scale)
+    plain = nn.Sequential(
+        copy.deepcopy(net.conv1), nn.Tanh(), nn.AvgPool2d(2),
+        copy.deepcopy(net.conv2), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
+        copy.deepcopy(net.fc1), nn.Tanh(), copy.deepcopy(net.fc2), nn.Tanh(),
+        copy.deepcopy(net.fc3),
+    )  # fmt: skip
+    return net, plain.double()
+
+
+def gradients(net, images, targets):
+    loss = F.cross_entropy(net(images), targets)
+    return torch.autograd.grad(loss, list(net.parameters()))
+
+
+def weights(clf):
+    return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many samples each call of the compiled functions was for."""
+    seen, compiled = [], _features._features
+
+    def counted(images, *rest, **named):
+        seen.append(len(images))
+        return compiled(images, *rest, **named)
+
+    monkeypatch.setattr(_features, "_features", counted)
+    return seen
+
+
+@pytest.mark.parametrize("in_channels", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 5, 15, 16, 17, 40, 256, 300])
+def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, n, calls):
+    net, plain = pair(in_channels)
+    images, targets = torch.randn(n, in_channels, 32, 32), torch.randint(10, (n,))
+
+    ours, theirs = net(images), plain(images.double())
+    torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=5e-6)
+    for one, other in zip(
+        gradients(net, images, targets),
+        gradients(plain, images.double(), targets),
+        strict=True,
+    ):
+        scale = float(other.abs().max())
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=2e-5 * scale)
+    with torch.no_grad():
+        assert_array_equal(net(images).numpy(), ours.detach().numpy())
+    assert calls == [n, n, n]
+
+
+def test_each_sample_has_the_features_that_it_has_alone():
+    net, _ = pair()
+    images = torch.randn(45, 1, 32, 32)
+    with torch.no_grad():
+        together = _features.pooled_twice(images, net.conv1, net.conv2)
+        alone = [_features.pooled_twice(one[None], net.conv1, net.conv2) for one in images]
+    assert_array_equal(together.numpy(), torch.cat(alone).numpy())
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("part", ["strided images", "expanded images", "strided weights"])
+def test_memory_may_be_of_any_layout(memory_format, part):
+    net, plain = pair(3)
+    images = torch.randn(20, 3, 32, 32).to(memory_format=memory_format)
+    if part == "strided images":
+        images = torch.randn(20, 3, 32, 64)[..., ::2]
+    elif part == "expanded images":
+        images = images[:1].expand(20, -1, -1, -1)
+    else:
+        net = net.to(memory_format=torch.channels_last)
+    targets = torch.randint(10, (20,))
+    for one, other in zip(
+        gradients(net, images, targets), gradients(plain, images.double(), targets), strict=True
+    ):
+        torch.testing.assert_close(
+            one.double(), other, rtol=0, atol=2e-5 * float(other.abs().max())
+        )
+
+
+def test_large_activations_saturate_as_tanh_does():
+    net, plain = pair(scale=50.0)
+    images = 10 * torch.randn(20, 1, 32, 32)
+    with torch.no_grad():
+        ours = _features.pooled_twice(images, net.conv1, net.conv2)
+        theirs = plain[:7](images.double())
+    assert ours.abs().max() <= 1
+    # a sum that is near nothing among large ones may be on either side in float32
+    assert (ours - theirs).abs().median() < 1e-6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"])
+def test_what_is_not_finite_is_seen_where_the_plain_modules_see_it(value, place):
+    net, plain = pair()
+    images, targets = torch.randn(20, 1, 32, 32), torch.randint(10, (20,))
+    layer, name = place.split(".")
+    with torch.no_grad():
+        for module in (getattr(net, layer), plain[0 if layer == "conv1" else 3]):
+            getattr(module, name).view(-1)[0] = value
+    ours, theirs = net(images), plain(images.double())
+    assert_array_equal(torch.isnan(ours).numpy(), torch.isnan(theirs).numpy())
+    if np.isnan(value):
+        assert all(part.isnan().any() for part in gradients(net, images, targets))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_not_finite_touches_its_sample_alone(value):
+    net, plain = pair()
+    images = torch.randn(20, 1, 32, 32)
+    clean = net(images).detach()
+    images[7, 0, 3, 4] = value
+    ours, theirs = net(images), plain(images.double())
+    assert_array_equal(torch.isnan(ours).numpy(), torch.isnan(theirs).numpy())
+    others = torch.arange(20) != 7
+    assert_array_equal(ours[others].detach().numpy(), clean[others].numpy())
+
+
+def test_tanh_is_that_of_numpy():
+    x = np.r_[np.linspace(-12, 12, 100_001), np.geomspace(1e-30, 1, 1000), np.inf, -np.inf, np.nan]
+    row = x.astype(np.float32)
+    expected = np.tanh(row.astype(np.float64))
+    _kernels._tanh(row)
+    assert_allclose(row, expected, rtol=4e-7, atol=0)
+    assert np.nanmax(np.abs(row)) <= 1
+
+
+def same_as_plain(net, plain, images):
+    torch.testing.assert_close(net(images).double(), plain(images.double()), rtol=0, atol=5e-6)
+
+
+def test_hooks_see_the_maps():
+    net, plain = pair()
+    seen = []
+    for layer in (net.conv1, net.activation, net.conv2):
+        layer.register_forward_hook(lambda layer, args, output: seen.append(output.shape))
+    same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
+    assert seen == [(3, 6, 28, 28), (3, 6, 28, 28), (3, 16, 10, 10)]
+
+
+def test_pruned_weights_stay_zero():
+    net, plain = pair()
+    prune.l1_unstructured(net.conv1, "weight", amount=0.5)
+    with torch.no_grad():
+        plain[0].weight.mul_(net.conv1.weight_mask)
+    same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
+
+
+def test_an_activation_that_is_set_later_is_used(calls):
+    net, plain = pair()
+    net.activation = nn.ReLU()
+    for place in (1, 4, 8, 10):
+        plain[place] = nn.ReLU()
+    same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
+    assert not calls
+
+
+def test_convolutions_with_other_numbers_of_maps_are_used_as_they_are(calls):
+    net, plain = pair()
+    plain[0], plain[3] = nn.Conv2d(1, 8, 5).double(), nn.Conv2d(8, 16, 5).double()
+    net.conv1, net.conv2 = copy.deepcopy(plain[0]).float(), copy.deepcopy(plain[3]).float()
+    same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
+    assert not calls
+
+
+def test_gradients_of_the_images_are_those_of_the_plain_modules(calls):
+    net, plain = pair()
+    images = torch.randn(4, 1, 32, 32, requires_grad=True)
+    (ours,) = torch.autograd.grad(net(images).square().sum(), images)
+    (theirs,) = torch.autograd.grad(plain(images.double()).square().sum(), images)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+    assert not calls
+
+
+def test_float64_stays_float64(calls):
+    net, plain = pair()
+    images = torch.randn(4, 1, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(net.double()(images), plain(images), rtol=0, atol=1e-13)
+    assert not calls
+
+
+def test_autocast_and_functions_of_torch_get_their_way(calls):
+    net, plain = pair()
+    images = torch.randn(4, 1, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert net(images).dtype == torch.bfloat16
+    parameters = dict(net.named_parameters())
+
+    def loss(parameters, image):
+        return torch.func.functional_call(net, parameters, (image[None],)).square().sum()
+
+    ours = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, images)
+    for place, image in enumerate(images):
+        theirs = torch.autograd.grad(
+            plain(image[None].double()).square().sum(), list(plain.parameters())
+        )
+        for one, other in zip(ours.values(), theirs, strict=True):
+            torch.testing.assert_close(one[place].double(), other, rtol=1e-3, atol=1e-3)
+    assert not calls
+
+
+def test_the_default_device_of_torch_is_of_no_account():
+    net, plain = pair()
+    images, targets = torch.randn(3, 1, 32, 32), torch.tensor([0, 1, 2])
+    _features._spare.clear()
+    with torch.device("meta"):
+        logits = net(images)
+        logits.sum().backward()
+    same_as_plain(net, plain, images)
+    assert net.conv1.weight.grad.abs().sum() > 0
+    assert all(part.isfinite().all() for part in gradients(net, images, targets))
+
+
+def test_a_net_that_first_predicted_in_inference_mode_can_be_trained():
+    net, plain = pair()
+    images = torch.randn(3, 1, 32, 32)
+    _features._spare.clear()
+    with torch.inference_mode():
+        net(images)
+    same_as_plain(net, plain, images)
+    net(images).sum().backward()
+    assert net.conv1.weight.grad.abs().sum() > 0
+
+
+def test_frozen_convolutions_get_no_gradient():
+    net, _ = pair()
+    net.conv1.requires_grad_(False)
+    net(torch.randn(3, 1, 32, 32)).sum().backward()
+    assert net.conv1.weight.grad is None
+    assert net.conv1.bias.grad is None
+    assert net.conv2.weight.grad.abs().sum() > 0
+
+
+def test_no_images_have_no_logits_and_gradients_of_nothing():
+    net, _ = pair()
+    logits = net(torch.empty(0, 1, 32, 32))
+    assert logits.shape == (0, 10)
+    logits.sum().backward()
+    assert net.conv2.weight.grad.abs().sum() == 0
+
+
+def test_graphs_that_live_at_the_same_time_keep_what_is_theirs():
+    net, _ = pair()
+    batches = [torch.randn(n, 1, 32, 32) for n in (20, 40, 20)]
+    parameters = list(net.parameters())
+    expected = [torch.autograd.grad(net(batch).square().sum(), parameters) for batch in batches]
+    losses = [net(batch).square().sum() for batch in batches]
+    for loss, theirs in zip(losses, expected, strict=True):
+        for _ in range(2):
+            ours = torch.autograd.grad(loss, parameters, retain_graph=True)
+            assert all(torch.equal(*both) for both in zip(ours, theirs, strict=True))
+
+
+def test_threads_that_train_side_by_side_have_the_bits_of_one():
+    net, _ = pair()
+    batches = [torch.randn(40, 1, 32, 32) for _ in range(8)]
+    parameters = list(net.parameters())
+
+    def compute(batch):
+        return torch.autograd.grad(net(batch).square().sum(), parameters)
+
+    expected, outcomes = [compute(batch) for batch in batches], [None] * 8
+
+    def work(place):
+        for _ in range(5):
+            outcomes[place] = compute(batches[place])
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ours, theirs in zip(outcomes, expected, strict=True):
+        assert all(torch.equal(*both) for both in zip(ours, theirs, strict=True))
+
+
+def test_memory_is_used_again_and_that_of_large_batches_is_given_back():
+    net, _ = pair()
+    gc.collect()  # what earlier tests have left in cycles
+    _features._spare.clear()
+    for n in (40, 20, 1000, 40):
+        net(torch.randn(n, 1, 32, 32)).sum().backward()
+    gc.collect()
+    kept = [memory[0][0] for memory in _features._spare]
+    assert [len(pixels) for pixels in kept] == [3]
+    net(torch.randn(40, 1, 32, 32)).sum().backward()
+    assert _features._spare[0][0][0] is kept[0]
+
+
+def test_weights_that_changed_before_the_backward_pass_are_noticed():
+    net, _ = pair()
+    loss = net(torch.randn(3, 1, 32, 32)).sum()
+    with torch.no_grad():
+        net.conv2.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_gradients_of_gradients_of_the_weights_are_refused():
+    net, _ = pair()
+    (gradient,) = torch.autograd.grad(
+        net(torch.randn(3, 1, 32, 32)).square().sum(), net.conv1.weight, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("engine", ["Numba", "jax", None, 1, ["numba"], True])
+def test_another_engine_is_refused(engine):
+    with pytest.raises(ValueError, match="engine must be 'torch' or 'numba'"):
+        LeNet5(engine=engine)
+
+
+def test_numba_and_another_activation_are_refused():
+    with pytest.raises(ValueError, match="engine='numba' computes tanh"):
+        LeNet5(activation=nn.ReLU, engine="numba")
+
+
+def test_without_numba_one_sentence_tells_what_to_install(monkeypatch):
+    net, _ = pair()
+    monkeypatch.delitem(sys.modules, "skclr.lenet._kernels")
+    monkeypatch.delattr("skclr.lenet._kernels")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"pip install 'skclr\[numba\]'"):
+        LeNet5(engine="numba")
+    with pytest.raises(ImportError, match="engine = 'torch'"):
+        net(torch.zeros(1, 1, 32, 32))
+    net.engine = "torch"
+    assert net(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
+
+
+def test_where_nothing_can_be_kept_on_disk_it_compiles_all_the_same(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", refuse)
+    spec = importlib.util.spec_from_file_location("kernels_without_cache", _kernels.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    row = np.full(16, 0.5, np.float32)
+    module._tanh(row)
+    assert_allclose(row, np.tanh(0.5), rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------- the classifier
+
+
+def classifier(**parameters):
+    return CLRLeNetClassifier(
+        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
+           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | parameters
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = np.random.default_rng(0)
+    y = generator.integers(3, size=240)
+    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
+    X[np.arange(240), 5 + 6 * y] = 255
+    return X, y
+
+
+def test_a_training_has_the_same_bits_for_any_number_of_threads(images, monkeypatch):
+    n_threads, outcomes = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            outcomes.append(classifier(batch_size=100).fit(*images))
+    finally:
+        torch.set_num_threads(n_threads)
+    for other in outcomes[1:]:
+        assert_array_equal(weights(other), weights(outcomes[0]))
+        assert_array_equal(other.predict_proba(images[0]), outcomes[0].predict_proba(images[0]))
+
+
+def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls):
+    by_numba = classifier().fit(*images)
+    assert calls
+    calls.clear()
+    by_torch = classifier(module__engine="torch").fit(*images)
+    assert not calls
+    assert_allclose(weights(by_numba), weights(by_torch), atol=1e-4)
+    assert by_numba.score(*images) == by_torch.score(*images) == 1
+    for clf in (by_numba, clone(by_numba)):
+        assert clf.get_params()["module__engine"] == "numba"
+
+
+def test_a_search_goes_over_engines(images):
+    search = GridSearchCV(
+        classifier(), {"module__engine": ["torch", "numba"], "max_lr": [0.1]}, cv=2, n_jobs=2
+    ).fit(*images)
+    assert_allclose(search.cv_results_["mean_test_score"], 1)
+
+
+def test_weights_fit_either_engine(images, tmp_path):
+    clf = classifier().fit(*images)
+    clf.save_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
+    for engine in ("torch", "numba"):
+        other = classifier(module__engine=engine)
+        other.load_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
+        assert other.module_.engine == engine
+        assert_allclose(
+            other.predict_proba(images[0]), clf.predict_proba(images[0]), rtol=0, atol=2e-6
+        )
+
+
+def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
+    clf = classifier(checkpoint=tmp_path / "file").fit(*images)
+    with pytest.raises(ValueError, match="module__engine is 'numba' there and 'torch' here"):
+        classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
+    again = classifier(checkpoint=tmp_path / "file").fit(*images)
+    assert_array_equal(weights(again), weights(clf))
+
+
+def test_a_divergence_is_told(images):
+    with pytest.raises(DivergenceError):
+        classifier(max_lr=1e38, schedule="constant").fit(*images)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"module__engine": "fast"}, "engine must be"),
+        ({"module__activation": nn.ReLU}, "computes tanh"),
+        ({"compile": True}, "compile=True has torch compile"),
+    ],
+)
+def test_what_numba_would_not_compute_is_refused_before_training(images, parameters, message):
+    clf = classifier(**parameters)
+    before = dict(vars(clf))
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*images)
+    assert vars(clf).keys() == before.keys()
+
+
+def test_another_device_is_refused(images, monkeypatch):
+    monkeypatch.setattr("skclr.classifier._estimator.check_device", lambda *args, **named: None)
+    with pytest.raises(ValueError, match="computes on the CPU, and device is 'cuda'"):
+        classifier(device="cuda").fit(*images)
