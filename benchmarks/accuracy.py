@@ -1,6 +1,6 @@
 """Test accuracy of the defaults and of the README's recipes on the full Fashion-MNIST.
 
-    python benchmarks/accuracy.py [--seeds 3] [--recipes "60 epochs"]
+    python benchmarks/accuracy.py [--seeds 3] [--recipes "60 epochs"] [--engine numba]
 
 One row a recipe: epochs, test accuracy of each seed, and the seconds of one training.
 """
@@ -42,6 +42,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... (default: 1)")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--device", default="cpu", help="default: cpu")
+    parser.add_argument("--engine", choices=["torch", "numba"], default="torch")
     arguments = parser.parse_args()
     seeds = range(arguments.seeds)
     X, y = fetch_fashion_mnist(return_X_y=True)
@@ -50,7 +51,12 @@ def main():
     for name in arguments.recipes:
         accuracies, seconds = [], []
         for seed in seeds:
-            clf = CLRLeNetClassifier(random_state=seed, device=arguments.device, **RECIPES[name])
+            clf = CLRLeNetClassifier(
+                random_state=seed,
+                device=arguments.device,
+                module__engine=arguments.engine,
+                **RECIPES[name],
+            )
             began = time.perf_counter()
             clf.fit(X, y)
             seconds.append(time.perf_counter() - began)

@@ -1,6 +1,6 @@
 """Where an update's time goes, an operation at a time, against what matrix products would take.
 
-    python benchmarks/operations.py [--batch-size 64] [--updates 300]
+    python benchmarks/operations.py [--batch-size 64] [--updates 300] [--engine numba]
 
 One thread, the shipped images, torch's profiler: milliseconds an update of each kind of operation
 of the forward and the backward pass, and what their multiplications would
@@ -22,7 +22,8 @@ from torch.profiler import ProfilerActivity, profile
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
 
 # multiplications and additions of an image: forward, and as much for each gradient
-C1, C3 = 2 * 24 * 196 * 36, 2 * 16 * 100 * 150
+C1, C3 = 2 * 24 * 196 * 36, 2 * 16 * 100 * 150  # C1 with its pooling, as torch computes it
+C1_ALONE = 2 * 6 * 784 * 25
 POOLING, LINEAR = 2 * 16 * 100 * 25, 2 * (400 * 120 + 120 * 84 + 84 * 10)
 KINDS = {  # name of the operation: kind, floating-point operations an image
     "aten::mkldnn_convolution": ("C3, forward", C3),
@@ -40,16 +41,24 @@ KINDS = {  # name of the operation: kind, floating-point operations an image
     "aten::tanh": ("sigmoid and tanh, and their gradients", 0),
     "aten::tanh_backward": ("sigmoid and tanh, and their gradients", 0),
 }
+BY_NUMBA = {
+    "_Features": ("C1 to S4 by numba, forward", C1_ALONE + C3),
+    "_FeaturesBackward": ("C1 to S4 by numba, their gradients", C1_ALONE + 2 * C3),
+    **dict.fromkeys(["aten::mm", "aten::addmm"], ("matrix products: C5, F6, output", 0)),
+    **dict.fromkeys(["aten::tanh", "aten::tanh_backward"], ("tanh, and its gradient", 0)),
+    "aten::linear": ("matrix products: C5, F6, output", 3 * LINEAR),
+    **dict.fromkeys(["aten::copy_", "aten::index"], ("copies: the batch", 0)),
+}
 OTHERS = "other operations of torch"
 
 
-def training(batch_size, updates):
+def training(batch_size, updates, engine):
     """Return a function that trains for about as many updates, and how many it makes."""
     X, y = load_fashion_mnist_sample(return_X_y=True)
     per_epoch = -(-len(X) // batch_size)
     clf = CLRLeNetClassifier(
         schedule="constant", max_lr=0.01, max_epochs=max(1, round(updates / per_epoch)),
-        batch_size=batch_size, random_state=0, callbacks="disable",
+        batch_size=batch_size, random_state=0, callbacks="disable", module__engine=engine,
     )  # fmt: skip
     clf.fit(X, y)
     return lambda: clf.partial_fit(X, y), per_epoch * clf.max_epochs
@@ -65,14 +74,14 @@ def speed_of_a_product(n=1024, repeats=20):
     return 2 * n**3 / min(seconds)
 
 
-def seconds_by_kind(train):
+def seconds_by_kind(train, kinds):
     """Return the seconds of each kind of operation, without what it calls."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         train()
     seconds = defaultdict(float)
     for event in profiled.key_averages():
-        if event.key.startswith("aten::"):
-            seconds[KINDS.get(event.key, (OTHERS,))[0]] += event.self_cpu_time_total / 1e6
+        if event.key.startswith("aten::") or event.key in kinds:
+            seconds[kinds.get(event.key, (OTHERS,))[0]] += event.self_cpu_time_total / 1e6
     return seconds
 
 
@@ -98,20 +107,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--updates", type=int, default=300)
+    parser.add_argument("--engine", choices=["torch", "numba"], default="torch")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     flops = speed_of_a_product()
-    train, n_updates = training(arguments.batch_size, arguments.updates)
-    seconds = seconds_by_kind(train)
+    train, n_updates = training(arguments.batch_size, arguments.updates, arguments.engine)
+    kinds = KINDS if arguments.engine == "torch" else BY_NUMBA
+    seconds = seconds_by_kind(train, kinds)
     wall = seconds_of(train)
     print(
         f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, batch "
-        f"{arguments.batch_size}; a matrix product runs at {flops / 1e9:.0f} GFLOP/s\n"
+        f"{arguments.batch_size}, engine {arguments.engine}; "
+        f"a matrix product runs at {flops / 1e9:.0f} GFLOP/s\n"
     )
     print("| kind of operation | ms an update | ms as a matrix product |\n|---|---|---|")
     work = defaultdict(int)
-    for kind, n in KINDS.values():
+    for kind, n in kinds.values():
         work[kind] += n
     for kind in [*work, OTHERS]:
         product = f"{1e3 * work[kind] * arguments.batch_size / flops:.2f}" if work[kind] else ""

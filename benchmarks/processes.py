@@ -93,7 +93,7 @@ def watch_exchange():
     Group.swap = watched
 
 
-def measure_here(batches, path, share):
+def measure_here(batches, path, share, engine):
     """Time trainings in this process, one of a group or alone, and write the times down."""
     watch_exchange()
     X, y = load_fashion_mnist_sample(return_X_y=True)
@@ -107,6 +107,7 @@ def measure_here(batches, path, share):
         clf = CLRLeNetClassifier(
             schedule="constant", batch_size=batch, random_state=0, max_epochs=1000,
             iterator_train__drop_last=True, callbacks=[clock], distributed=several,
+            module__engine=engine,
         )  # fmt: skip
         clf.fit(X, y)
         clock = next(item for _, item in clf.callbacks_ if isinstance(item, Clock))
@@ -173,7 +174,7 @@ def run(all_arguments, environment):
             sys.exit(errors)
 
 
-def measure(processes, batches, share=1.0, repeats=3):
+def measure(processes, batches, share=1.0, repeats=3, engine="torch"):
     """Return a table of the updates of each number of processes at each batch size.
 
     The repeats go through all numbers of processes in turn; what is returned are their medians.
@@ -181,7 +182,7 @@ def measure(processes, batches, share=1.0, repeats=3):
     rows, rows_beside = [], []
     with tempfile.TemporaryDirectory(prefix="skclr-processes-") as folder:
         paths = [Path(folder) / f"{rank}.json" for rank in range(max(processes))]
-        given = ["--share", str(share), "--batches", *map(str, batches)]
+        given = ["--share", str(share), "--engine", engine, "--batches", *map(str, batches)]
         for n in [*processes] * repeats:
             run([[__file__, "--measure-here", str(path), *given] for path in paths[:n]], ALONE)
             rows_beside += [{"processes": n, **row} for path in paths[:n] for row in read(path)]
@@ -306,6 +307,7 @@ def main():
     parser.add_argument("--batches", type=int, nargs="+", default=list(UPDATES), help="%(default)s")
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--share", type=float, default=1.0, help="of the updates, to try it out")
+    parser.add_argument("--engine", default="torch", help="torch or numba, default: %(default)s")
     parser.add_argument("--latency", type=float, help="microseconds of a message, on paper")
     parser.add_argument("--bandwidth", type=float, help="gigabits a second, on paper")
     parser.add_argument("--kills", type=int, help="kill a worker in so many trainings instead")
@@ -316,7 +318,7 @@ def main():
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if given.measure_here:
-        measure_here(given.batches, given.measure_here, given.share)
+        measure_here(given.batches, given.measure_here, given.share, given.engine)
         return
     if given.train_here:
         train_here(given.train_here, given.kill_at)
@@ -326,7 +328,7 @@ def main():
         print(f"{right} of {given.kills} trainings ended with the bits of the training unharmed.")
         sys.exit(int(right < given.kills))
     counted = [1, *(n for n in given.processes if n > 1)]
-    table = measure(counted, given.batches, given.share, given.repeats)
+    table = measure(counted, given.batches, given.share, given.repeats, given.engine)
     print(table.round(2).to_string(index=False))
     cost = Cost.fitted(table)
     print(

@@ -3,9 +3,9 @@
     python benchmarks/search.py [--keras-python .venv-keras/bin/python] [--repeats 3]
 
 GridSearchCV over schedules and rates, of 8 and of 16 trainings, with n_jobs=1 and n_jobs=2, by
-CLRLeNetClassifier, by a plain skorch net with its DataLoader and torch's CyclicLR, and by scikeras
-around the network of the Keras program (skipped with a message where it is missing, see
-keras_program.py). The work is the same for all three: LeNet-5, the images of the shipped sample in
+CLRLeNetClassifier with either engine, by a plain skorch net with its DataLoader and torch's
+CyclicLR, and by scikeras around the network of the Keras program (skipped with a message where it
+is missing, see keras_program.py). The work is the same for all: LeNet-5, the images of the shipped sample in
 two folds, the same epochs, batches of 64, the same schedules and rates, and the scores of the fold
 that was left out. Images are held as each program wants them. The number of threads is what the
 program takes when it is told nothing.
@@ -39,11 +39,14 @@ SCHEDULES, RATES = ("triangular", "exp_range"), (0.05, 0.1, 0.02, 0.01)
 BASE_LR, GAMMA, BATCH_SIZE = 0.001, 0.9998, 64
 PARAMETERS = {  # that a search sets: of the schedule, and of the highest rate
     "skclr": ("schedule", "max_lr"),
+    "skclr numba": ("schedule", "max_lr"),
     "skorch": ("callbacks__clr__mode", "callbacks__clr__max_lr"),
     "scikeras": ("model__schedule", "model__max_lr"),
 }
+OURS = ("skclr", "skclr numba")
 MODULES = {
     "skclr": ("skclr",),
+    "skclr numba": ("numba",),
     "skorch": ("skorch", "torch"),
     "scikeras": ("scikeras", "tensorflow"),
 }
@@ -52,13 +55,17 @@ MODULES = {
 # ---------------------------------------------------------------- the programs
 
 
-def ours(X, epochs):
+def ours(X, epochs, **parameters):
     from skclr import CLRLeNetClassifier
 
     return X, CLRLeNetClassifier(
         base_lr=BASE_LR, step_size=epochs / 2, gamma=GAMMA,
-        batch_size=BATCH_SIZE, max_epochs=epochs, random_state=0,
+        batch_size=BATCH_SIZE, max_epochs=epochs, random_state=0, **parameters,
     )  # fmt: skip
+
+
+def by_numba(X, epochs):
+    return ours(X, epochs, module__engine="numba")
 
 
 def skorch(X, epochs):
@@ -88,7 +95,7 @@ def scikeras(X, epochs):
     )  # fmt: skip
 
 
-PROGRAMS = {"skclr": ours, "skorch": skorch, "scikeras": scikeras}
+PROGRAMS = {"skclr": ours, "skclr numba": by_numba, "skorch": skorch, "scikeras": scikeras}
 
 
 def half_a_cycle(X, epochs):
@@ -177,8 +184,8 @@ def measure(running, repeats):
 
 def table(found, names):
     """Return the lines of the table: median seconds, and what ours are of those of the others."""
-    peers = [name for name in names if name != "skclr"]
-    titles = ["trainings", "jobs", *names, *(f"skclr / {peer}" for peer in peers)]
+    pairs = [(own, peer) for peer in names for own in names if own in OURS and peer not in OURS]
+    titles = ["trainings", "jobs", *names, *(f"{own} / {peer}" for own, peer in pairs)]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for n_trainings in N_TRAININGS:
         for n_jobs in N_JOBS:
@@ -187,13 +194,13 @@ def table(found, names):
                 for name in names
             }
             cells = [f"{n_trainings}", f"{n_jobs}", *(f"{seconds[name]:.1f}" for name in names)]
-            cells += [f"{seconds['skclr'] / seconds[peer]:.2f}" for peer in peers]
+            cells += [f"{seconds[own] / seconds[peer]:.2f}" for own, peer in pairs]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
 def best_scores(found, names):
-    """Return the median of the best scores of the larger searches: all three do learn."""
+    """Return the median of the best scores of the larger searches: all of them do learn."""
     scores = {
         name: [score for n_jobs in N_JOBS for _, score in found[N_TRAININGS[-1], n_jobs, name]]
         for name in names

@@ -5,7 +5,8 @@
 One table from one run: seconds an epoch at five batch sizes, medians of interleaved repeats, of a
 bare PyTorch loop over tensors, skorch with its DataLoader, the published Keras program (skipped
 with a message where its Python is missing, see keras_program.py), CLRLeNetClassifier, the same with
-compile=True and the same with the augmentation of the Keras program. Each runs in a process of its
+compile=True, with the augmentation of the Keras program, with the convolutions that numba compiles,
+and with both. Each runs in a process of its
 own, which keeps its data and its network from one repeat to the next; while one computes, the
 others wait. Then peak memory, `predict` on 10,000 images, and the parts of an epoch. It takes about
 20 minutes on two cores; let nothing else run meanwhile.
@@ -30,7 +31,7 @@ import numpy as np
 BATCH_SIZES = (32, 64, 256, 1024, 4096)
 KERAS_BATCH_SIZES = (64, 1024)  # it takes the same time at all of them
 PEERS = ("bare", "skorch", "keras")
-OURS = ("skclr", "skclr compiled", "skclr augmented")
+OURS = ("skclr", "skclr compiled", "skclr augmented", "skclr numba", "skclr numba augmented")
 KERAS_PROGRAM = Path(__file__).with_name("keras_program.py")
 MEBIBYTE = 2**20
 
@@ -133,11 +134,14 @@ def program(name, X, y):
         return Bare(X, y)
     if name == "skorch":
         return Skorch(X, y)
-    if name == "skclr augmented":
+    parameters = {}
+    if "augmented" in name:
         from skclr.augmentation import RandomShiftFlip
 
-        return Ours(X, y, augmentation=RandomShiftFlip())
-    return Ours(X, y, compile=name == "skclr compiled")
+        parameters["augmentation"] = RandomShiftFlip()
+    if "numba" in name:
+        parameters["module__engine"] = "numba"
+    return Ours(X, y, compile=name == "skclr compiled", **parameters)
 
 
 # ---------------------------------------------------------------- processes of their own
@@ -312,6 +316,9 @@ def ratios(medians, names):
         ("skclr", "bare", 4096), ("skclr compiled", "bare", 4096),
         ("skclr", "skorch", 64),
         ("skclr augmented", "keras", 64), ("skclr augmented", "keras", 1024),
+        ("skclr numba", "bare", 64), ("skclr numba", "bare", 4096),
+        ("skclr numba", "skorch", 64),
+        ("skclr numba augmented", "keras", 64), ("skclr numba augmented", "keras", 1024),
     ]  # fmt: skip
     lines = ["| ratio | |", "|---|---|"]
     for ours, peer, size in wanted:
@@ -350,7 +357,7 @@ def main():
         lines, medians = table(
             epochs(names, path, arguments.repeats, arguments.keras_python), names
         )
-        memory = memories(("bare", "skorch", "skclr", "skclr compiled"), path)
+        memory = memories(("bare", "skorch", "skclr", "skclr compiled", "skclr numba"), path)
         predicted = predictions(path, arguments.repeats)
     print(
         f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, torch {torch.__version__}, "

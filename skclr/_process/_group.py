@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from skclr._process._interrupts import Interrupts
+from skclr._process._memory import keep_memory
 from skclr._process._start import can_be_set_up, set_up_group
 from skclr._process._turns import process_lock
 
@@ -275,6 +276,7 @@ def find_group() -> Group | None:
         )
     if _known is None or _known[0] is not dist.group.WORLD:
         _known = dist.group.WORLD, Group()
+        keep_memory()
     return _known[1]
 
 
