@@ -5,10 +5,10 @@
 GridSearchCV over schedules and rates, of 8 and of 16 trainings, with n_jobs=1 and n_jobs=2, by
 CLRLeNetClassifier with either engine, by a plain skorch net with its DataLoader and torch's
 CyclicLR, and by scikeras around the network of the Keras program (skipped with a message where it
-is missing, see keras_program.py). The work is the same for all: LeNet-5, the images of the shipped sample in
-two folds, the same epochs, batches of 64, the same schedules and rates, and the scores of the fold
-that was left out. Images are held as each program wants them. The number of threads is what the
-program takes when it is told nothing.
+is missing, see keras_program.py). The work is the same for all: LeNet-5, the images of the shipped
+sample in two folds, the same epochs, batches of 64, the same schedules and rates, and the scores of
+the fold that was left out. Images are held as each program wants them. The number of threads is
+what the program takes when it is told nothing.
 
 Each runs in a process of its own; while one computes, the others wait. A search of two trainings
 comes before each timed one: it starts the worker processes of joblib, and imports and compiles what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import sys
 from collections.abc import Mapping
@@ -52,9 +53,19 @@ def training_identity(
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
             "skorch": skorch.__version__,
+            **_versions_of_engine(net),
         },
         **others,
     }
+
+
+def _versions_of_engine(net: skorch.NeuralNet) -> dict[str, str]:
+    if getattr(net, "module__engine", None) != "numba":
+        return {}
+    try:
+        return {"numba": importlib.metadata.version("numba")}
+    except importlib.metadata.PackageNotFoundError:  # the network says so, in a sentence
+        return {}
 
 
 def _own_version() -> str:

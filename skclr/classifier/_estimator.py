@@ -191,7 +191,8 @@ class CLRLeNetClassifier(ImageClassifier):
         As in skorch.
     **kwargs
         skorch's parameters with a double underscore, such as ``optimizer__nesterov``,
-        ``module__activation`` or ``callbacks__print_log``.
+        ``module__activation`` or ``callbacks__print_log``; ``module__engine="numba"`` has
+        :class:`~skclr.lenet.LeNet5` computed by the functions that numba compiles.
 
     Attributes
     ----------

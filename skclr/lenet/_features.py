@@ -95,8 +95,9 @@ class _Workspace:
             # that of smaller pieces or of another training is given up
 
     def __del__(self) -> None:
-        if len(self.memory[0][0]) <= _MOST_KEPT:
-            _spare.append(self.memory)
+        memory = vars(self).get("memory")  # there is none when there was not enough of it
+        if memory is not None and len(memory[0][0]) <= _MOST_KEPT:
+            _spare.append(memory)
 
 
 def _features(

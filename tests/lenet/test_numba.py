@@ -1,5 +1,6 @@
 import copy
 import gc
+import importlib.metadata
 import importlib.util
 import sys
 import threading
@@ -110,6 +111,13 @@ def test_memory_may_be_of_any_layout(memory_format, part):
         torch.testing.assert_close(
             one.double(), other, rtol=0, atol=2e-5 * float(other.abs().max())
         )
+
+
+def test_they_are_compiled_once_whatever_the_batch_is_like():
+    for in_channels, n in [(1, 1), (1, 16), (3, 33), (1, 0)]:
+        net, _ = pair(in_channels)
+        net(torch.randn(n, in_channels, 32, 32)).sum().backward()
+    assert len(_kernels.features_of.signatures) == len(_kernels.add_gradients.signatures) == 1
 
 
 def test_large_activations_saturate_as_tanh_does():
@@ -445,6 +453,17 @@ def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
         classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
     again = classifier(checkpoint=tmp_path / "file").fit(*images)
     assert_array_equal(weights(again), weights(clf))
+
+
+def test_a_checkpoint_is_that_of_one_version_of_numba(images, tmp_path, monkeypatch):
+    classifier(checkpoint=tmp_path / "file").fit(*images)
+    versions = importlib.metadata.version
+    monkeypatch.setattr(
+        "importlib.metadata.version", lambda name: "0.1" if name == "numba" else versions(name)
+    )
+    with pytest.raises(ValueError, match=r"numba is \S+ there and 0\.1 here"):
+        classifier(checkpoint=tmp_path / "file").fit(*images)
+    classifier(checkpoint=tmp_path / "other", module__engine="torch").fit(*images)
 
 
 def test_a_divergence_is_told(images):
