@@ -38,8 +38,9 @@ from skorch.callbacks import Callback
 
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
 from skclr._process import Group
-from skclr._training._pieces import cut
+from skclr._training._pieces import cut, fewest_to_share
 from skclr.callbacks import StopTraining
+from skclr.lenet import LeNet5
 
 UPDATES = {64: 400, 256: 150, 1024: 60, 4096: 20}  # that are timed, after a tenth as many more
 N_IMAGES = 60_000
@@ -217,6 +218,8 @@ class Cost:
         Seconds of a message to another process, and of each byte to all of them together.
     """
 
+    fewest = fewest_to_share(LeNet5())  # samples in a batch of several pieces
+
     def __init__(self, fixed, sample, message, byte):
         self.fixed, self.sample, self.message, self.byte = fixed, sample, message, byte
 
@@ -250,13 +253,13 @@ class Cost:
 
 def busiest(batch, n):
     """Return how many samples the process has that has most of them."""
-    sizes = [part.stop - part.start for part in cut(batch, _CPU, shared=True)]
+    sizes = [part.stop - part.start for part in cut(batch, _CPU, shared=True, fewest=Cost.fewest)]
     return sum(sizes[: -(-len(sizes) // n)])
 
 
 def sent(batch, n, gradient):
     """Return the bytes that a process sends in an update."""
-    n_pieces = len(list(cut(batch, _CPU, shared=True)))
+    n_pieces = len(list(cut(batch, _CPU, shared=True, fewest=Cost.fewest)))
     k = min(n, n_pieces)
     own = -(-n_pieces // k)
     return own * gradient * (k - 1) / k + (gradient / k + ANSWER * batch / k) * (n - 1)
@@ -330,6 +333,7 @@ def main():
     counted = [1, *(n for n in given.processes if n > 1)]
     table = measure(counted, given.batches, given.share, given.repeats, given.engine)
     print(table.round(2).to_string(index=False))
+    Cost.fewest = fewest_to_share(LeNet5(engine=given.engine))
     cost = Cost.fitted(table)
     print(
         f"\nFitted: {1e3 * cost.fixed:.2f} ms an update, {1e6 * cost.sample:.1f} us a sample, "

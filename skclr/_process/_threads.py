@@ -42,9 +42,9 @@ def side_by_side(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -
 
     Each call computes with one thread, and the answers come in the order of the items: no bit
     depends on the number of threads. `function` must draw no random numbers. Outside of
-    `one_thread` it is called in turn.
+    `one_thread`, and within another call of this, it is called in turn.
     """
-    if _helpers is None or len(items) < 2:
+    if _helpers is None or _helpers.are_busy or len(items) < 2:
         return [function(item) for item in items]
     return _helpers.map(function, items)
 
@@ -54,6 +54,7 @@ class _Helpers:
 
     def __init__(self, n_helpers: int):
         self._n = n_helpers
+        self.are_busy = False
         self._threads: list[threading.Thread] = []
         # the fastest way to hand something to a thread: it is done twice for each batch
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -71,12 +72,14 @@ class _Helpers:
                     answers[place] = function(items[place])
 
         self._start(n_helping)
+        self.are_busy = True
         for _ in range(n_helping):
             self._tasks.put(work)
         try:
             work()
         finally:
             errors = [self._outcomes.get() for _ in range(n_helping)]
+            self.are_busy = False
         for error in filter(None, errors):
             raise error
         return answers

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from skclr._process import side_by_side
-from skclr._training._pieces import cut, draw_nothing
+from skclr._training._pieces import cut, draw_nothing, fewest_to_share
 from skclr._training._state import PredictionState
+from skclr.lenet import blocks_shared_by
 
 Answer: TypeAlias = "torch.Tensor | tuple[Any, ...]"
 _Item = TypeVar("_Item")
@@ -78,7 +79,13 @@ class Network:
 
     def cut(self, n: int, *, shared: bool) -> Iterable[slice]:
         """Return where a batch of so many images is cut into pieces."""
-        return cut(n, self.device, shared=shared, image_size=self.state.image_size)
+        return cut(
+            n,
+            self.device,
+            shared=shared,
+            image_size=self.state.image_size,
+            fewest=fewest_to_share(self.module),
+        )
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """Return images in the dtype of the module for images as they came in."""
@@ -96,7 +103,8 @@ class Network:
         if self.is_compiled and len(images) > 1:  # else each size of a batch is compiled anew
             torch._dynamo.mark_dynamic(images, 0)
         try:
-            answer = self.module(images)
+            with blocks_shared_by(side_by_side):
+                answer = self.module(images)
         except _OF_SHAPES as error:
             if self._has_answered or is_lack_of_compiler(error):
                 raise

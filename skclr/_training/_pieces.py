@@ -16,6 +16,7 @@ from skclr.lenet import LeNet5, has_hooks
 _LARGEST_ON_CPU, _LARGEST_ELSEWHERE = 256, 4096
 _PIXELS_OF_LENET, _FEWEST_AT_ONCE = 32 * 32, 16
 _FEWEST_TO_SHARE = 64  # below, handing a piece to another thread costs more than it saves
+_FEWEST_OF_BLOCKS = _LARGEST_ON_CPU + 1  # where threads can share what is in a piece
 
 _BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)  # they see a batch as a whole
 _MEANS = (nn.CrossEntropyLoss, nn.NLLLoss)
@@ -68,8 +69,19 @@ def fewer_of_larger(n: int, image_size: tuple[int, int]) -> int:
     return n if pixels <= _PIXELS_OF_LENET else max(_FEWEST_AT_ONCE, n * _PIXELS_OF_LENET // pixels)
 
 
+def fewest_to_share(module: nn.Module) -> int:
+    """Return the size of a batch from which on its pieces are shared, and not what is in them."""
+    is_by_blocks = isinstance(module, LeNet5) and module.engine == "numba"
+    return _FEWEST_OF_BLOCKS if is_by_blocks else _FEWEST_TO_SHARE
+
+
 def cut(
-    n: int, device: torch.device, *, shared: bool, image_size: tuple[int, int] = (32, 32)
+    n: int,
+    device: torch.device,
+    *,
+    shared: bool,
+    image_size: tuple[int, int] = (32, 32),
+    fewest: int = _FEWEST_TO_SHARE,
 ) -> Iterable[slice]:
     """Return slices of almost equal length, which depend on the sizes of batch and images alone.
 
@@ -83,11 +95,13 @@ def cut(
         Whether the pieces are computed side by side: then there is an even number of them.
     image_size : tuple of int, default=(32, 32)
         Height and width of the images.
+    fewest : int, default=64
+        Samples in a batch from which on there are several pieces.
     """
     largest = _LARGEST_ON_CPU if device.type == "cpu" else _LARGEST_ELSEWHERE
     largest = fewer_of_larger(largest, image_size)
     n_pieces = max(1, math.ceil(n / largest))
-    if shared and n >= _FEWEST_TO_SHARE:
+    if shared and n >= fewest:
         n_pieces += n_pieces % 2
     ends = [n * place // n_pieces for place in range(n_pieces + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -16,7 +19,34 @@ from torch.autograd.function import once_differentiable
 _Memory: TypeAlias = "tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]"
 
 _MOST_KEPT = 16  # blocks of a workspace that is kept for the next call
+_FEWEST_IN_HALVES, _FEWEST_IN_QUARTERS = 4, 8  # blocks, of which each part has two at least
 _spare: deque[_Memory] = deque()
+_shared = threading.local()
+
+
+@contextmanager
+def blocks_shared_by(compute_all: Callable[[Callable, Sequence], Any]) -> Iterator[None]:
+    """Have a function that maps by threads share out the blocks of a batch, in this thread.
+
+    Parameters
+    ----------
+    compute_all : callable
+        ``compute_all(function, items)`` calls the function with each item, at the same time if it
+        likes. The halves of a batch of more than 48 images, and the quarters of one of more than
+        112, are such items, in the forward pass and in its backward pass. Their gradients are added
+        in order: no bit depends on how they are shared.
+    """
+    outer = getattr(_shared, "compute_all", _in_turn)
+    _shared.compute_all = compute_all
+    try:
+        yield
+    finally:
+        _shared.compute_all = outer
+
+
+def _in_turn(function, items):
+    for item in items:
+        function(item)
 
 
 def kernels() -> ModuleType:
@@ -57,9 +87,12 @@ def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
 def pooled_twice(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Return the means of S4 of shape (n, 400): two convolutions, each with tanh and pooling."""
     weights: tuple[Any, ...] = first.weight, first.bias, second.weight, second.bias
+    compute_all = getattr(_shared, "compute_all", _in_turn)
     if torch.is_grad_enabled():
-        return _Features.apply(images, *weights)
-    return _features(images, weights, n_blocks=1)[0]
+        return _Features.apply(images, compute_all, *weights)
+    features = images.new_empty(len(images), kernels().FEATURES)
+    _compute(images, weights, features, compute_all, keeps=False)
+    return features
 
 
 class _Workspace:
@@ -100,40 +133,75 @@ class _Workspace:
             _spare.append(memory)
 
 
-def _features(
-    images: Tensor, weights: Sequence[Tensor], n_blocks: int
-) -> tuple[Tensor, _Workspace]:
-    """Return the means of S4, and what was written down on the way."""
+class _Part:
+    """Some images of a batch that follow each other, with what their backward pass needs."""
+
+    def __init__(self, first: int, end: int, channels: int, *, keeps: bool):
+        n_blocks = math.ceil((end - first) / kernels().SAMPLES) if keeps else min(end - first, 1)
+        self.images = slice(first, end)
+        self.workspace = _Workspace(n_blocks, channels)
+
+
+def _parts(n: int, channels: int, *, keeps: bool) -> list[_Part]:
+    """Return parts of whole blocks, almost equal, which depend on the size of the batch alone."""
+    size = kernels().SAMPLES
+    n_blocks = math.ceil(n / size)
+    n_parts = 1 if n_blocks < _FEWEST_IN_HALVES else 2 if n_blocks < _FEWEST_IN_QUARTERS else 4
+    ends = [n_blocks * place // n_parts * size for place in range(n_parts)] + [n]
+    return [_Part(first, end, channels, keeps=keeps) for first, end in itertools.pairwise(ends)]
+
+
+def _compute(
+    images: Tensor,
+    weights: Sequence[Tensor],
+    features: Tensor,
+    compute_all: Callable,
+    *,
+    keeps: bool,
+) -> list[_Part]:
+    """Write the means of S4, and return the parts with what was written down on the way."""
     compiled = kernels()
-    workspace = _Workspace(n_blocks, images.shape[1])
-    features = images.new_empty(len(images), compiled.FEATURES)
     arrays = [_rows(weight.detach()) for weight in weights]
     pixels = images.detach().flatten(1).contiguous().numpy()
-    compiled.features_of(pixels, *arrays, *workspace.memory, features.numpy())
-    return features, workspace
+    outcomes = features.numpy()
+    parts = _parts(len(images), images.shape[1], keeps=keeps)
+
+    def compute(part):
+        own = part.images
+        compiled.features_of(pixels[own], *arrays, *part.workspace.memory, outcomes[own])
+
+    compute_all(compute, parts)
+    return parts
 
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, *weights: Tensor) -> Tensor:
-        n_blocks = math.ceil(len(images) / kernels().SAMPLES)
-        features, ctx.workspace = _features(images, weights, n_blocks)
+    def forward(ctx: Any, images: Tensor, compute_all: Callable, *weights: Tensor) -> Tensor:
+        features = images.new_empty(len(images), kernels().FEATURES)
+        ctx.parts = _compute(images, weights, features, compute_all, keeps=True)
+        ctx.compute_all = compute_all
         ctx.save_for_backward(*weights)
         return features
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        weights = ctx.saved_tensors
-        gradients = [upstream.new_zeros(weight.shape) for weight in weights]
-        kernels().add_gradients(
-            upstream.contiguous().numpy(),
-            _rows(weights[2].flip(2, 3)),
-            *ctx.workspace.memory,
-            *map(_rows, gradients),
-        )
-        wanted = zip(ctx.needs_input_grad[1:], gradients, strict=True)
-        return None, *(gradient if is_wanted else None for is_wanted, gradient in wanted)
+        compiled, weights = kernels(), ctx.saved_tensors
+        turned, of_features = _rows(weights[2].flip(2, 3)), upstream.contiguous().numpy()
+        gradients = [[upstream.new_zeros(weight.shape) for weight in weights] for _ in ctx.parts]
+
+        def compute(place):
+            part = ctx.parts[place]
+            own = map(_rows, gradients[place])
+            compiled.add_gradients(of_features[part.images], turned, *part.workspace.memory, *own)
+
+        ctx.compute_all(compute, range(len(ctx.parts)))
+        total, *others = gradients
+        for other in others:
+            for one, more in zip(total, other, strict=True):
+                one.add_(more)
+        wanted = zip(ctx.needs_input_grad[2:], total, strict=True)
+        return None, None, *(gradient if is_wanted else None for is_wanted, gradient in wanted)
 
 
 def _rows(weights: Tensor) -> np.ndarray:

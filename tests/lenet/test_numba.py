@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from skclr import CLRLeNetClassifier
-from skclr.exceptions import DivergenceError
 from skclr.lenet import LeNet5, _features, _kernels
 
 
@@ -47,20 +43,16 @@ def gradients(net, images, targets):
     return torch.autograd.grad(loss, list(net.parameters()))
 
 
-def weights(clf):
-    return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
-
-
 @pytest.fixture
 def calls(monkeypatch):
     """How many samples each call of the compiled functions was for."""
-    seen, compiled = [], _features._features
+    seen, compiled = [], _features._compute
 
     def counted(images, *rest, **named):
         seen.append(len(images))
         return compiled(images, *rest, **named)
 
-    monkeypatch.setattr(_features, "_features", counted)
+    monkeypatch.setattr(_features, "_compute", counted)
     return seen
 
 
@@ -320,13 +312,50 @@ def test_memory_is_used_again_and_that_of_large_batches_is_given_back():
     net, _ = pair()
     gc.collect()  # what earlier tests have left in cycles
     _features._spare.clear()
-    for n in (40, 20, 1000, 40):
+    for n in (40, 20, 1500, 40):
         net(torch.randn(n, 1, 32, 32)).sum().backward()
     gc.collect()
     kept = [memory[0][0] for memory in _features._spare]
-    assert [len(pixels) for pixels in kept] == [3]
+    assert [len(pixels) for pixels in kept] == [3]  # and not the four quarters of 1500
     net(torch.randn(40, 1, 32, 32)).sum().backward()
     assert _features._spare[0][0][0] is kept[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [(0, [0]), (1, [1]), (48, [48]), (49, [32, 17]), (64, [32, 32]), (112, [48, 64]),
+     (113, [32, 32, 32, 17]), (256, [64] * 4), (300, [64, 80, 80, 76])],
+)  # fmt: skip
+def test_the_parts_of_a_batch_can_be_shared_out_and_give_the_same_bits(n, sizes):
+    net, _ = pair()
+    images, parameters, seen = torch.randn(n, 1, 32, 32), list(net.parameters()), []
+    expected = torch.autograd.grad(net(images).square().sum(), parameters)
+
+    def backwards(function, items):
+        seen.append(list(items))
+        for item in reversed(items):
+            function(item)
+
+    with _features.blocks_shared_by(backwards):
+        loss = net(images).square().sum()
+    assert [part.images.stop - part.images.start for part in seen[0]] == sizes
+    ours = torch.autograd.grad(loss, parameters)
+    assert seen[1] == list(range(len(sizes)))
+    assert all(torch.equal(*both) for both in zip(ours, expected, strict=True))
+    with torch.no_grad():
+        net(images)
+    assert len(seen) == 2
+
+
+def test_an_error_in_a_part_is_raised(monkeypatch):
+    net, _ = pair()
+
+    def fail(*arguments):
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(_kernels, "features_of", fail)
+    with pytest.raises(MemoryError, match="none left"):
+        net(torch.randn(64, 1, 32, 32))
 
 
 def test_weights_that_changed_before_the_backward_pass_are_noticed():
@@ -382,112 +411,3 @@ def test_where_nothing_can_be_kept_on_disk_it_compiles_all_the_same(monkeypatch)
     row = np.full(16, 0.5, np.float32)
     module._tanh(row)
     assert_allclose(row, np.tanh(0.5), rtol=1e-6)
-
-
-# ------------------------------------------------------------------------------- the classifier
-
-
-def classifier(**parameters):
-    return CLRLeNetClassifier(
-        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
-           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | parameters
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def images():
-    generator = np.random.default_rng(0)
-    y = generator.integers(3, size=240)
-    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
-    X[np.arange(240), 5 + 6 * y] = 255
-    return X, y
-
-
-def test_a_training_has_the_same_bits_for_any_number_of_threads(images, monkeypatch):
-    n_threads, outcomes = torch.get_num_threads(), []
-    try:
-        for n in (1, 2, 3):
-            torch.set_num_threads(n)
-            outcomes.append(classifier(batch_size=100).fit(*images))
-    finally:
-        torch.set_num_threads(n_threads)
-    for other in outcomes[1:]:
-        assert_array_equal(weights(other), weights(outcomes[0]))
-        assert_array_equal(other.predict_proba(images[0]), outcomes[0].predict_proba(images[0]))
-
-
-def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls):
-    by_numba = classifier().fit(*images)
-    assert calls
-    calls.clear()
-    by_torch = classifier(module__engine="torch").fit(*images)
-    assert not calls
-    assert_allclose(weights(by_numba), weights(by_torch), atol=1e-4)
-    assert by_numba.score(*images) == by_torch.score(*images) == 1
-    for clf in (by_numba, clone(by_numba)):
-        assert clf.get_params()["module__engine"] == "numba"
-
-
-def test_a_search_goes_over_engines(images):
-    search = GridSearchCV(
-        classifier(), {"module__engine": ["torch", "numba"], "max_lr": [0.1]}, cv=2, n_jobs=2
-    ).fit(*images)
-    assert_allclose(search.cv_results_["mean_test_score"], 1)
-
-
-def test_weights_fit_either_engine(images, tmp_path):
-    clf = classifier().fit(*images)
-    clf.save_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
-    for engine in ("torch", "numba"):
-        other = classifier(module__engine=engine)
-        other.load_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
-        assert other.module_.engine == engine
-        assert_allclose(
-            other.predict_proba(images[0]), clf.predict_proba(images[0]), rtol=0, atol=2e-6
-        )
-
-
-def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
-    clf = classifier(checkpoint=tmp_path / "file").fit(*images)
-    with pytest.raises(ValueError, match="module__engine is 'numba' there and 'torch' here"):
-        classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
-    again = classifier(checkpoint=tmp_path / "file").fit(*images)
-    assert_array_equal(weights(again), weights(clf))
-
-
-def test_a_checkpoint_is_that_of_one_version_of_numba(images, tmp_path, monkeypatch):
-    classifier(checkpoint=tmp_path / "file").fit(*images)
-    versions = importlib.metadata.version
-    monkeypatch.setattr(
-        "importlib.metadata.version", lambda name: "0.1" if name == "numba" else versions(name)
-    )
-    with pytest.raises(ValueError, match=r"numba is \S+ there and 0\.1 here"):
-        classifier(checkpoint=tmp_path / "file").fit(*images)
-    classifier(checkpoint=tmp_path / "other", module__engine="torch").fit(*images)
-
-
-def test_a_divergence_is_told(images):
-    with pytest.raises(DivergenceError):
-        classifier(max_lr=1e38, schedule="constant").fit(*images)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"module__engine": "fast"}, "engine must be"),
-        ({"module__activation": nn.ReLU}, "computes tanh"),
-        ({"compile": True}, "compile=True has torch compile"),
-    ],
-)
-def test_what_numba_would_not_compute_is_refused_before_training(images, parameters, message):
-    clf = classifier(**parameters)
-    before = dict(vars(clf))
-    with pytest.raises(ValueError, match=message):
-        clf.fit(*images)
-    assert vars(clf).keys() == before.keys()
-
-
-def test_another_device_is_refused(images, monkeypatch):
-    monkeypatch.setattr("skclr.classifier._estimator.check_device", lambda *args, **named: None)
-    with pytest.raises(ValueError, match="computes on the CPU, and device is 'cuda'"):
-        classifier(device="cuda").fit(*images)

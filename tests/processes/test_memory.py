@@ -17,32 +17,40 @@ CLEAN = {
     for name, value in os.environ.items()
     if not name.startswith("MALLOC_") and name != "GLIBC_TUNABLES"
 }
-FAULTS = """
-import resource, torch
+KEPT = """
+import ctypes, resource
 {first}
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    parts = [torch.ones(2**16) for _ in range(400)]  # 100 MiB
-    del parts
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults()
-print(min(faults() for _ in range(3)))
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+places = [None] * 1600
+resident()
+before = resident()
+for i in range(1600):
+    places[i] = libc.malloc(2**16)
+    libc.memset(places[i], 1, 2**16)
+for place in reversed(places):
+    libc.free(place)
+print(resident() - before)
 """
+KEEPING = "from skclr._process._memory import keep_memory; assert keep_memory() is {expected}"
 
 
-def faults(first, **environment):
-    """Return how many pages a process gets anew that frees 100 MiB and takes them again."""
-    command = [sys.executable, "-c", FAULTS.format(first=first)]
-    return int(subprocess.check_output(command, env=CLEAN | environment, text=True))
+def kept(expected=None, **environment):
+    """Return how many MiB a process has left of 100 that it has freed."""
+    first = "" if expected is None else KEEPING.format(expected=expected)
+    command = [sys.executable, "-c", KEPT.format(first=first)]
+    return float(subprocess.check_output(command, env=CLEAN | environment, text=True))
 
 
 @glibc
 @pytest.mark.slow
-def test_memory_that_is_kept_is_not_got_anew():
-    keeping = "from skclr._process._memory import keep_memory; assert keep_memory()"
-    without, kept = faults(""), faults(keeping)
-    assert without > 100
-    assert kept < without / 10
+def test_memory_that_was_freed_is_kept():
+    assert kept() < 50
+    assert kept(expected=True) > 90
 
 
 @glibc
@@ -52,8 +60,7 @@ def test_memory_that_is_kept_is_not_got_anew():
     [("MALLOC_TOP_PAD_", "4096"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=4096")],
 )
 def test_what_the_user_has_set_stays(name, value):
-    trying = "from skclr._process._memory import keep_memory; assert not keep_memory()"
-    assert faults(trying, **{name: value}) > 100
+    assert kept(expected=False, **{name: value}) < 50
 
 
 def test_another_c_library_is_left_alone(monkeypatch):

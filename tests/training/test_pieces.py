@@ -12,7 +12,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier, LeNet5
 from skclr._process import one_thread, side_by_side
-from skclr._training._pieces import cut, draw_nothing, is_mean_of_pieces
+from skclr._training._pieces import cut, draw_nothing, fewest_to_share, is_mean_of_pieces
 from skclr.augmentation import RandomShiftFlip
 
 CPU = torch.device("cpu")
@@ -48,6 +48,35 @@ def test_pieces_that_are_shared_come_in_pairs_unless_they_would_be_tiny():
     assert sizes(600, shared=True) == [150] * 4
     assert sizes(63, shared=True) == [63]
     assert len(cut(4096, torch.device("cuda"), shared=False)) == 1
+
+
+def test_a_network_that_shares_its_blocks_is_given_one_piece_up_to_the_largest():
+    by_blocks, by_pieces = LeNet5(engine="numba"), LeNet5()
+    fewest = fewest_to_share(by_blocks)
+    assert [sizes(n, shared=True, fewest=fewest) for n in (64, 256, 257)] == [
+        [64], [256], [128, 129],
+    ]  # fmt: skip
+    by_blocks.engine = "torch"
+    for other in (by_blocks, by_pieces, nn.Linear(2, 2)):
+        assert fewest_to_share(other) == 64
+
+
+def test_what_is_shared_within_something_shared_is_computed_in_turn():
+    torch.set_num_threads(3)
+    seen = []
+
+    def outer(place):
+        inner = side_by_side(lambda item: (item, threading.get_ident()), range(4))
+        seen.append(len({thread for _, thread in inner}))
+        return [item for item, _ in inner]
+
+    with one_thread():
+        assert side_by_side(outer, range(6)) == [[0, 1, 2, 3]] * 6
+        assert seen == [1] * 6
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(lambda item: side_by_side(lambda part: 1 // part, [1, 0]), range(6))
+        together = threading.Barrier(3, timeout=60)
+        assert side_by_side(lambda item: together.wait() >= 0, range(3)) == [True] * 3
 
 
 def test_pieces_of_large_images_hold_no_more_pixels_down_to_a_few_images():

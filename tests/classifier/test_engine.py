@@ -1,0 +1,153 @@
+"""Trainings whose network is computed by numba, with the classifier around it."""
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+
+from skclr import CLRLeNetClassifier
+from skclr.exceptions import DivergenceError
+from skclr.lenet import _features
+
+
+def weights(clf):
+    return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many samples each call of the compiled functions was for."""
+    seen, compiled = [], _features._compute
+
+    def counted(images, *rest, **named):
+        seen.append(len(images))
+        return compiled(images, *rest, **named)
+
+    monkeypatch.setattr(_features, "_compute", counted)
+    return seen
+
+
+def classifier(**parameters):
+    return CLRLeNetClassifier(
+        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
+           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | parameters
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = np.random.default_rng(0)
+    y = generator.integers(3, size=240)
+    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
+    X[np.arange(240), 5 + 6 * y] = 255
+    return X, y
+
+
+@pytest.mark.parametrize("batch_size", [40, 64, 100, 240])
+def test_a_training_has_the_same_bits_for_any_number_of_threads(images, batch_size):
+    n_threads, outcomes = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            outcomes.append(classifier(batch_size=batch_size).fit(*images))
+    finally:
+        torch.set_num_threads(n_threads)
+    for other in outcomes[1:]:
+        assert_array_equal(weights(other), weights(outcomes[0]))
+        assert_array_equal(other.predict_proba(images[0]), outcomes[0].predict_proba(images[0]))
+
+
+def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls):
+    by_numba = classifier().fit(*images)
+    assert calls
+    calls.clear()
+    by_torch = classifier(module__engine="torch").fit(*images)
+    assert not calls
+    assert_allclose(weights(by_numba), weights(by_torch), atol=1e-4)
+    assert by_numba.score(*images) == by_torch.score(*images) == 1
+    for clf in (by_numba, clone(by_numba)):
+        assert clf.get_params()["module__engine"] == "numba"
+
+
+def test_pieces_that_threads_share_have_parts_that_one_thread_computes():
+    y = np.arange(700) % 3
+    X = np.random.default_rng(0).integers(255, size=(700, 28, 28), dtype=np.uint8)
+    n_threads, outcomes = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            outcomes.append(classifier(batch_size=700, validation_fraction=0.3).fit(X, y))
+    finally:
+        torch.set_num_threads(n_threads)
+    for other in outcomes[1:]:
+        assert_array_equal(weights(other), weights(outcomes[0]))
+
+
+def test_a_search_goes_over_engines(images):
+    search = GridSearchCV(
+        classifier(), {"module__engine": ["torch", "numba"], "max_lr": [0.1]}, cv=2, n_jobs=2
+    ).fit(*images)
+    assert_allclose(search.cv_results_["mean_test_score"], 1)
+
+
+def test_weights_fit_either_engine(images, tmp_path):
+    clf = classifier().fit(*images)
+    clf.save_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
+    for engine in ("torch", "numba"):
+        other = classifier(module__engine=engine)
+        other.load_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
+        assert other.module_.engine == engine
+        assert_allclose(
+            other.predict_proba(images[0]), clf.predict_proba(images[0]), rtol=0, atol=2e-6
+        )
+
+
+def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
+    clf = classifier(checkpoint=tmp_path / "file").fit(*images)
+    with pytest.raises(ValueError, match="module__engine is 'numba' there and 'torch' here"):
+        classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
+    again = classifier(checkpoint=tmp_path / "file").fit(*images)
+    assert_array_equal(weights(again), weights(clf))
+
+
+def test_a_checkpoint_is_that_of_one_version_of_numba(images, tmp_path, monkeypatch):
+    classifier(checkpoint=tmp_path / "file").fit(*images)
+    versions = importlib.metadata.version
+    monkeypatch.setattr(
+        "importlib.metadata.version", lambda name: "0.1" if name == "numba" else versions(name)
+    )
+    with pytest.raises(ValueError, match=r"numba is \S+ there and 0\.1 here"):
+        classifier(checkpoint=tmp_path / "file").fit(*images)
+    classifier(checkpoint=tmp_path / "other", module__engine="torch").fit(*images)
+
+
+def test_a_divergence_is_told(images):
+    with pytest.raises(DivergenceError):
+        classifier(max_lr=1e38, schedule="constant").fit(*images)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"module__engine": "fast"}, "engine must be"),
+        ({"module__activation": nn.ReLU}, "computes tanh"),
+        ({"compile": True}, "compile=True has torch compile"),
+    ],
+)
+def test_what_numba_would_not_compute_is_refused_before_training(images, parameters, message):
+    clf = classifier(**parameters)
+    before = dict(vars(clf))
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*images)
+    assert vars(clf).keys() == before.keys()
+
+
+def test_another_device_is_refused(images, monkeypatch):
+    monkeypatch.setattr("skclr.classifier._estimator.check_device", lambda *args, **named: None)
+    with pytest.raises(ValueError, match="computes on the CPU, and device is 'cuda'"):
+        classifier(device="cuda").fit(*images)
