@@ -236,7 +236,8 @@ class CLRLeNetClassifier(ImageClassifier):
     threads as ``torch.get_num_threads()`` take in turn, each computing with one thread. Where a
     batch is cut depends on its size alone, and the gradients are added up in order, so the result
     does not depend on the number of threads. Networks that may draw random numbers (all but those
-    of torch's own layers without dropout) are trained by one thread.
+    of torch's own layers without dropout) are trained by one thread. With
+    ``module__engine="numba"`` up to 256 samples are one piece, which has parts for the threads.
 
     On a GPU of CUDA's, images that are an array in memory are copied there once a training, in
     their own dtype, if they take at most a quarter of its free memory, and so are class indices
