@@ -83,7 +83,9 @@ CASES = {
     "Nesterov": {"optimizer__nesterov": True},
     "two heads": {"module": TwoHeads, "criterion": OfFirst, "batch_size": 600},
     "two dtypes": {"module": Precise, "batch_size": 600},
-    "convolutions by numba": {"module__engine": "numba", "batch_size": 40},
+    "convolutions by numba": {"module__engine": "numba", "batch_size": 100},
+    "convolutions by numba in pieces": {"module__engine": "numba", "batch_size": 600,
+                                        "augmentation": RandomShiftFlip()},
     "raw pixels": {"standardize": False, "max_lr": 0.01},
     "a generator of numbers": {"random_state": "RandomState(3)"},
 }  # fmt: skip
