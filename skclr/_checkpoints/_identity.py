@@ -16,6 +16,7 @@ import torch
 
 from skclr._fingerprint import parameter_texts, rows_digest
 from skclr._process import isolated_generators
+from skclr.lenet import engine_of
 
 _SAMPLES_READ = 64  # of a data set that reads its images one by one
 _DATA = {
@@ -60,7 +61,7 @@ def training_identity(
 
 
 def _versions_of_engine(net: skorch.NeuralNet) -> dict[str, str]:
-    if getattr(net, "module__engine", None) != "numba":
+    if engine_of(net) != "numba":
         return {}
     try:
         return {"numba": importlib.metadata.version("numba")}

@@ -42,11 +42,13 @@ def side_by_side(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -
 
     Each call computes with one thread, and the answers come in the order of the items: no bit
     depends on the number of threads. `function` must draw no random numbers. Outside of
-    `one_thread`, and within another call of this, it is called in turn.
+    `one_thread`, in another thread than the one that is in it, and within another call of this, it
+    is called in turn.
     """
-    if _helpers is None or _helpers.are_busy or len(items) < 2:
+    helpers = _helpers
+    if helpers is None or len(items) < 2 or not helpers.can_help:
         return [function(item) for item in items]
-    return _helpers.map(function, items)
+    return helpers.map(function, items)
 
 
 class _Helpers:
@@ -54,11 +56,17 @@ class _Helpers:
 
     def __init__(self, n_helpers: int):
         self._n = n_helpers
-        self.are_busy = False
+        self._owner = threading.get_ident()
+        self._are_busy = False
         self._threads: list[threading.Thread] = []
         # the fastest way to hand something to a thread: it is done twice for each batch
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    @property
+    def can_help(self) -> bool:
+        """Whether the caller is the thread that they are there for, and they have nothing to do."""
+        return threading.get_ident() == self._owner and not self._are_busy
 
     def map(self, function, items):
         n_helping = min(self._n, len(items) - 1)
@@ -72,14 +80,14 @@ class _Helpers:
                     answers[place] = function(items[place])
 
         self._start(n_helping)
-        self.are_busy = True
+        self._are_busy = True
         for _ in range(n_helping):
             self._tasks.put(work)
         try:
             work()
         finally:
             errors = [self._outcomes.get() for _ in range(n_helping)]
-            self.are_busy = False
+            self._are_busy = False
         for error in filter(None, errors):
             raise error
         return answers
@@ -93,12 +101,14 @@ class _Helpers:
     def _serve(self):
         torch.set_num_threads(1)
         while (work := self._tasks.get()) is not None:
+            outcome = None
             try:
                 work()
             except BaseException as error:
-                self._outcomes.put(error)
-            else:
-                self._outcomes.put(None)
+                outcome = error
+            del work  # and with it what it was given to work on
+            self._outcomes.put(outcome)
+            del outcome
 
     def close(self):
         for _ in self._threads:

@@ -260,11 +260,12 @@ class CLRLeNetClassifier(ImageClassifier):
 
     A file of `checkpoint` is one of safetensors and JSON, from which no code is run. It is told by
     the parameters, the data and the versions of this library, torch, NumPy, scikit-learn and
-    skorch: where one of these is another one, `fit` raises ValueError with what it is, and leaves
-    the file alone. Of a data set that reads its images one by one, 64 are looked at. With
-    ``random_state=None`` a training is gone on with whatever its seed was. While a process trains,
-    another one that names the same file is refused with a RuntimeError. A file that cannot be
-    written is warned of once, and the training goes on. Callbacks of one's own tell their state by
+    skorch, and of numba where it computes: where one of these is another one, `fit` raises
+    ValueError with what it is, and leaves the file alone. Of a data set that reads its images one
+    by one, 64 are looked at. With ``random_state=None`` a training is gone on with whatever its
+    seed was. While a process trains, another one that names the same file is refused with a
+    RuntimeError. A file that cannot be written is warned of once, and the training goes on.
+    Callbacks of one's own tell their state by
     ``state_dict`` and ``load_state_dict``; one without them that has a state is warned of.
 
     References

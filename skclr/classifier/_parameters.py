@@ -15,7 +15,7 @@ from skorch.callbacks import Callback, InputShapeSetter
 
 from skclr.batches import sides_of
 from skclr.classifier._schedule import BATCH_SCHEDULES, SCHEDULES
-from skclr.lenet import LeNet5
+from skclr.lenet import LeNet5, engine_of
 
 _INSTEAD = {  # of parameters of skorch's
     "lr": " Set max_lr, and schedule='constant' or None.",
@@ -139,17 +139,16 @@ def check_device(device: torch.device | str | None, *, distributed: bool = False
 
 def check_engine(net: Any) -> None:
     """Raise ValueError where LeNet-5 would not be computed by the engine that it is given."""
-    is_lenet = LeNet5 in (net.module, type(net.module))
-    if not is_lenet or getattr(net, "module__engine", None) != "numba":
+    if engine_of(net) != "numba":
         return
     if torch.device(net.device or "cpu").type != "cpu":
         raise ValueError(
-            f"module__engine='numba' computes on the CPU, and device is {net.device!r}: leave one "
+            f"engine='numba' computes on the CPU, and device is {net.device!r}: leave one "
             "of the two out."
         )
     if net.compile:
         raise ValueError(
-            "compile=True has torch compile its own operations, and module__engine='numba' takes "
+            "compile=True has torch compile its own operations, and engine='numba' takes "
             "others: leave one of the two out."
         )
 

@@ -2,6 +2,7 @@
 
 from skclr.lenet._features import blocks_shared_by as blocks_shared_by
 from skclr.lenet._network import LeNet5
+from skclr.lenet._network import engine_of as engine_of
 from skclr.lenet._network import has_hooks as has_hooks
 
 __all__ = ["LeNet5"]

@@ -20,7 +20,7 @@ _Memory: TypeAlias = "tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]"
 
 _MOST_KEPT = 16  # blocks of a workspace that is kept for the next call
 _FEWEST_IN_HALVES, _FEWEST_IN_QUARTERS = 4, 8  # blocks, of which each part has two at least
-_spare: deque[_Memory] = deque()
+_spare: deque[_Memory] = deque(maxlen=64)  # more than threads have pieces at a time
 _shared = threading.local()
 
 
@@ -65,8 +65,8 @@ def kernels() -> ModuleType:
 def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
     """Tell whether the compiled functions compute what torch would, rounding aside.
 
-    They know float32 on the CPU, gradients of the weights alone, and nothing of autocast and
-    `torch.func`.
+    They know float32 on the CPU, gradients of the weights alone, and nothing of autocast,
+    `torch.func`, forward-mode differentiation and what watches each operation of torch.
     """
     shapes = (6, images.shape[1], 5, 5), (16, 6, 5, 5)
     return (
@@ -81,6 +81,8 @@ def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
         )
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
+        and torch.utils._python_dispatch._get_current_dispatch_mode() is None
     )
 
 
@@ -88,11 +90,17 @@ def pooled_twice(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Return the means of S4 of shape (n, 400): two convolutions, each with tanh and pooling."""
     weights: tuple[Any, ...] = first.weight, first.bias, second.weight, second.bias
     compute_all = getattr(_shared, "compute_all", _in_turn)
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
         return _Features.apply(images, compute_all, *weights)
     features = images.new_empty(len(images), kernels().FEATURES)
     _compute(images, weights, features, compute_all, keeps=False)
     return features
+
+
+def _graph_is_kept() -> bool:
+    """Tell whether the backward pass under way may be gone through again."""
+    known = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return known is None or known()  # else, as with older versions of torch, until the graph goes
 
 
 class _Workspace:
@@ -179,7 +187,7 @@ class _Features(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, compute_all: Callable, *weights: Tensor) -> Tensor:
         features = images.new_empty(len(images), kernels().FEATURES)
         ctx.parts = _compute(images, weights, features, compute_all, keeps=True)
-        ctx.compute_all = compute_all
+        ctx.compute_all, ctx.lock = compute_all, threading.Lock()
         ctx.save_for_backward(*weights)
         return features
 
@@ -195,7 +203,10 @@ class _Features(torch.autograd.Function):
             own = map(_rows, gradients[place])
             compiled.add_gradients(of_features[part.images], turned, *part.workspace.memory, *own)
 
-        ctx.compute_all(compute, range(len(ctx.parts)))
+        with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
+            ctx.compute_all(compute, range(len(ctx.parts)))
+        if not _graph_is_kept():
+            ctx.parts = None
         total, *others = gradients
         for other in others:
             for one, more in zip(total, other, strict=True):

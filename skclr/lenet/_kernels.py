@@ -12,6 +12,7 @@ compiled on disk, beside this file or in the user's folder for caches.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,8 @@ _FRAME = TAPS - 1
 _ZERO, _QUARTER, _ONE = np.float32(0), np.float32(0.25), np.float32(1)
 
 # tanh(x) / x is a quotient of polynomials in the square of x: Lambert's continued fraction
-# 1 / (1 + x² / (3 + x² / (5 + ...))) to its 13th term. Beyond the limit it is 1 in float32.
+# 1 / (1 + x² / (3 + x² / (5 + ...))) to its 13th term. At the limit tanh is 3e-7 below 1, and is
+# taken to stay so beyond.
 _LIMIT = np.float32(7.9)
 _COEFFICIENTS = (
     (7905853580625, 1159525191825, 41247931725, 523783260, 2552550, 4095, 1),
@@ -46,10 +48,9 @@ def _compiled(function: Callable) -> Any:
     """
     settings = {"reassoc", "contract", "nsz"}
     compiled = numba.njit(function, nogil=True, error_model="numpy", fastmath=settings)
-    try:
-        compiled.enable_caching()
-    except RuntimeError:  # no folder that can be written to: compiled anew by each process
-        return compiled
+    if hasattr(compiled, "enable_caching"):  # it has not where NUMBA_DISABLE_JIT is set
+        with contextlib.suppress(RuntimeError):  # no folder to write to: each process compiles
+            compiled.enable_caching()
     return compiled
 
 

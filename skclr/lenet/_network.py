@@ -89,8 +89,9 @@ class LeNet5(nn.Module):
     With ``engine="numba"`` the convolutions work on 16 samples at a time, each number beside that
     of the next sample. The first call compiles them, in a few seconds, and keeps the outcome in
     numba's cache. They know float32 and gradients of the weights, which cannot be differentiated
-    again: where gradients of the images are wanted, under autocast, in float64 and within
-    ``torch.func``, the operations of torch serve here, too. The attribute ``engine`` can be set
+    again, nor taken for several outputs at once: where gradients of the images are wanted, under
+    autocast, in float64, with forward-mode differentiation and within ``torch.func``, the
+    operations of torch serve here, too. The attribute ``engine`` can be set
     later; weights fit either. Bits are those of one engine: with the other, a training with the
     same seed ends with other ones.
 
@@ -125,7 +126,6 @@ class LeNet5(nn.Module):
         self.in_channels = in_channels
         self.n_classes = n_classes
         self.activation = _make_activation(activation)  # and its copies: see __setattr__
-        _check_engine(engine, self.activation)
         self.engine = engine
         self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
@@ -134,7 +134,11 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(84, n_classes)
         self.reset_parameters()
 
+    engine: str = "torch"  # pickles of versions without it have none of their own
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "engine":
+            _check_engine(value, self.activation)
         super().__setattr__(name, value)
         if name == "activation":
             shared = not isinstance(value, nn.Module) or bool(value.state_dict())
@@ -143,9 +147,12 @@ class LeNet5(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.__dict__.setdefault("engine", "torch")  # pickles of versions without it
         if not self._modules.keys() >= set(_FURTHER_ACTIVATIONS):  # a pickle of version 0.1.0
             self.activation = self.activation
+
+    def extra_repr(self) -> str:
+        """Return what its layers do not tell: by it, checkpoints know one engine from the other."""
+        return "" if self.engine == "torch" else f"engine={self.engine!r}"
 
     def reset_parameters(self) -> None:
         r"""Draw new weights, Glorot uniform, and set the biases to zero.
@@ -210,6 +217,13 @@ class LeNet5(nn.Module):
             and _is_plain(self.conv1)
             and _is_plain(self.conv2)
         )
+
+
+def engine_of(net: Any) -> str:
+    """Return the engine of a skorch net's LeNet-5; ``"torch"`` with any other network."""
+    if isinstance(net.module, LeNet5):  # whose parameters are of no account
+        return net.module.engine
+    return getattr(net, "module__engine", "torch") if net.module is LeNet5 else "torch"
 
 
 def _shape(images: Tensor) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Trainings whose network is computed by numba, with the classifier around it."""
 
 import importlib.metadata
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier
 from skclr.exceptions import DivergenceError
-from skclr.lenet import _features
+from skclr.lenet import LeNet5, _features
 
 
 def weights(clf):
@@ -74,6 +76,49 @@ def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, 
         assert clf.get_params()["module__engine"] == "numba"
 
 
+@pytest.mark.parametrize("batch_size", [64, 240])
+def test_the_blocks_of_a_small_batch_are_shared_by_threads(images, batch_size, monkeypatch):
+    seen = {"features_of": set(), "add_gradients": set()}
+    for name, threads in seen.items():
+        compiled = getattr(_features.kernels(), name)
+
+        def noted(*arguments, compiled=compiled, threads=threads):
+            threads.add(threading.get_ident())
+            time.sleep(0.01)  # so that one thread cannot have been through before another begins
+            compiled(*arguments)
+
+        monkeypatch.setattr(_features.kernels(), name, noted)
+    n_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        classifier(batch_size=batch_size, max_epochs=3).fit(*images)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert [len(threads) for threads in seen.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_an_answer_in_another_thread_than_that_of_a_training_waits_for_nobody(images, engine):
+    X = np.concatenate([images[0]] * 4)
+    answering = classifier(module__engine=engine).fit(*images)
+    expected, found = answering.forward(X), []
+    n_threads = torch.get_num_threads()
+
+    def answer():
+        for _ in range(20):
+            found.append(torch.equal(answering.forward(X), expected))
+
+    torch.set_num_threads(2)
+    try:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        classifier(module__engine=engine, max_epochs=8).fit(*images)
+        thread.join(timeout=120)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert found == [True] * 20
+
+
 def test_pieces_that_threads_share_have_parts_that_one_thread_computes():
     y = np.arange(700) % 3
     X = np.random.default_rng(0).integers(255, size=(700, 28, 28), dtype=np.uint8)
@@ -113,6 +158,22 @@ def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
         classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
     again = classifier(checkpoint=tmp_path / "file").fit(*images)
     assert_array_equal(weights(again), weights(clf))
+
+
+def test_a_network_that_is_given_has_its_engine_told_apart(images, tmp_path):
+    def given(engine, **parameters):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = LeNet5(n_classes=3, engine=engine)
+        return CLRLeNetClassifier(
+            module, max_lr=0.1, max_epochs=1, random_state=0, verbose=0, **parameters
+        )
+
+    given("numba", checkpoint=tmp_path / "file").fit(*images)
+    with pytest.raises(ValueError, match="checkpoint of another training"):
+        given("torch", checkpoint=tmp_path / "file").fit(*images)
+    with pytest.raises(ValueError, match="compile=True has torch compile"):
+        given("numba", compile=True).fit(*images)
 
 
 def test_a_checkpoint_is_that_of_one_version_of_numba(images, tmp_path, monkeypatch):

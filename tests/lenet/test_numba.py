@@ -1,8 +1,5 @@
 import copy
 import gc
-import importlib.metadata
-import importlib.util
-import sys
 import threading
 
 import numpy as np
@@ -10,8 +7,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
 
 from skclr.lenet import LeNet5, _features, _kernels
 
@@ -285,6 +284,25 @@ def test_graphs_that_live_at_the_same_time_keep_what_is_theirs():
             assert all(torch.equal(*both) for both in zip(ours, theirs, strict=True))
 
 
+def test_threads_that_go_through_one_graph_get_its_gradients():
+    net, _ = pair()
+    parameters, outcomes = list(net.parameters()), []
+    loss = net(torch.randn(60, 1, 32, 32)).square().sum()
+    expected = torch.autograd.grad(loss, parameters, retain_graph=True)
+
+    def work():
+        for _ in range(60):
+            ours = torch.autograd.grad(loss, parameters, retain_graph=True)
+            outcomes.append(all(torch.equal(*both) for both in zip(ours, expected, strict=True)))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [True] * 180
+
+
 def test_threads_that_train_side_by_side_have_the_bits_of_one():
     net, _ = pair()
     batches = [torch.randn(40, 1, 32, 32) for _ in range(8)]
@@ -358,6 +376,46 @@ def test_an_error_in_a_part_is_raised(monkeypatch):
         net(torch.randn(64, 1, 32, 32))
 
 
+def test_memory_is_free_after_the_backward_pass_whoever_keeps_the_answer():
+    net, _ = pair()
+    gc.collect()
+    _features._spare.clear()
+    kept = []
+    for _ in range(5):
+        kept.append(net(torch.randn(20, 1, 32, 32)))
+        kept[-1].sum().backward()
+    assert len(_features._spare) == 1
+    with pytest.raises(RuntimeError, match="second time"):
+        kept[0].sum().backward()
+
+
+def test_convolutions_that_learn_nothing_keep_nothing():
+    net, _ = pair()
+    for layer in (net.conv1, net.conv2):
+        layer.requires_grad_(False)
+    gc.collect()
+    _features._spare.clear()
+    logits = net(torch.randn(20, 1, 32, 32))
+    assert len(_features._spare) == 1
+    logits.sum().backward()
+    assert net.fc1.weight.grad.abs().sum() > 0
+
+
+def test_forward_mode_and_what_watches_operations_get_those_of_torch(calls):
+    net, plain = pair()
+    images, direction = torch.randn(2, 3, 1, 32, 32)[:, :, :]
+    with torch.no_grad(), forward_ad.dual_level():
+        ours = forward_ad.unpack_dual(net(forward_ad.make_dual(images, direction))).tangent
+    (theirs,) = torch.autograd.functional.jvp(
+        lambda given: plain(given), (images.double(),), (direction.double(),)
+    )[1:]
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-4)
+    with FlopCounterMode(display=False) as counter:
+        net(images)
+    assert counter.get_total_flops() > 3 * 2 * 240_000
+    assert not calls
+
+
 def test_weights_that_changed_before_the_backward_pass_are_noticed():
     net, _ = pair()
     loss = net(torch.randn(3, 1, 32, 32)).sum()
@@ -374,40 +432,3 @@ def test_gradients_of_gradients_of_the_weights_are_refused():
     )
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-@pytest.mark.parametrize("engine", ["Numba", "jax", None, 1, ["numba"], True])
-def test_another_engine_is_refused(engine):
-    with pytest.raises(ValueError, match="engine must be 'torch' or 'numba'"):
-        LeNet5(engine=engine)
-
-
-def test_numba_and_another_activation_are_refused():
-    with pytest.raises(ValueError, match="engine='numba' computes tanh"):
-        LeNet5(activation=nn.ReLU, engine="numba")
-
-
-def test_without_numba_one_sentence_tells_what_to_install(monkeypatch):
-    net, _ = pair()
-    monkeypatch.delitem(sys.modules, "skclr.lenet._kernels")
-    monkeypatch.delattr("skclr.lenet._kernels")
-    monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.raises(ImportError, match=r"pip install 'skclr\[numba\]'"):
-        LeNet5(engine="numba")
-    with pytest.raises(ImportError, match="engine = 'torch'"):
-        net(torch.zeros(1, 1, 32, 32))
-    net.engine = "torch"
-    assert net(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
-
-
-def test_where_nothing_can_be_kept_on_disk_it_compiles_all_the_same(monkeypatch):
-    def refuse(self):
-        raise RuntimeError("cannot cache function: no locator available")
-
-    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", refuse)
-    spec = importlib.util.spec_from_file_location("kernels_without_cache", _kernels.__file__)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    row = np.full(16, 0.5, np.float32)
-    module._tanh(row)
-    assert_allclose(row, np.tanh(0.5), rtol=1e-6)
