@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
+from skclr.lenet import _features
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
@@ -47,3 +48,16 @@ def table():
     """60 rows of four float32 features, and a class that one of them decides."""
     X = np.random.RandomState(0).randn(60, 4).astype(np.float32)
     return X, (X[:, 0] > 0).astype(np.int64)
+
+
+@pytest.fixture
+def calls_of_numba(monkeypatch):
+    """How many samples each call of the compiled functions was for."""
+    seen, compiled = [], _features._compute
+
+    def counted(images, *rest, **named):
+        seen.append(len(images))
+        return compiled(images, *rest, **named)
+
+    monkeypatch.setattr(_features, "_compute", counted)
+    return seen

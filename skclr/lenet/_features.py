@@ -194,17 +194,17 @@ class _Features(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        compiled, weights = kernels(), ctx.saved_tensors
+        compiled, weights, parts = kernels(), ctx.saved_tensors, ctx.parts
         turned, of_features = _rows(weights[2].flip(2, 3)), upstream.contiguous().numpy()
-        gradients = [[upstream.new_zeros(weight.shape) for weight in weights] for _ in ctx.parts]
+        gradients = [[upstream.new_zeros(weight.shape) for weight in weights] for _ in parts]
 
         def compute(place):
-            part = ctx.parts[place]
+            part = parts[place]
             own = map(_rows, gradients[place])
             compiled.add_gradients(of_features[part.images], turned, *part.workspace.memory, *own)
 
         with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
-            ctx.compute_all(compute, range(len(ctx.parts)))
+            ctx.compute_all(compute, range(len(parts)))
         if not _graph_is_kept():
             ctx.parts = None
         total, *others = gradients

@@ -91,9 +91,9 @@ class LeNet5(nn.Module):
     numba's cache. They know float32 and gradients of the weights, which cannot be differentiated
     again, nor taken for several outputs at once: where gradients of the images are wanted, under
     autocast, in float64, with forward-mode differentiation and within ``torch.func``, the
-    operations of torch serve here, too. The attribute ``engine`` can be set
-    later; weights fit either. Bits are those of one engine: with the other, a training with the
-    same seed ends with other ones.
+    operations of torch serve here, too. The attribute ``engine`` can be set later; weights fit
+    either. Bits are those of one engine: with the other, a training with the same seed ends with
+    other ones.
 
     References
     ----------
@@ -111,7 +111,17 @@ class LeNet5(nn.Module):
     torch.Size([2, 10])
     >>> sum(parameter.numel() for parameter in net.parameters())
     61706
+
+    The same weights, computed by numba:
+
+    >>> images = torch.rand(2, 1, 32, 32)
+    >>> by_torch = net(images)
+    >>> net.engine = "numba"
+    >>> torch.allclose(net(images), by_torch, atol=1e-5)
+    True
     """
+
+    engine: str = "torch"  # pickles of versions without it have none of their own
 
     def __init__(
         self,
@@ -133,8 +143,6 @@ class LeNet5(nn.Module):
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, n_classes)
         self.reset_parameters()
-
-    engine: str = "torch"  # pickles of versions without it have none of their own
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "engine":

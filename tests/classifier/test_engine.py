@@ -21,19 +21,6 @@ def weights(clf):
     return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """How many samples each call of the compiled functions was for."""
-    seen, compiled = [], _features._compute
-
-    def counted(images, *rest, **named):
-        seen.append(len(images))
-        return compiled(images, *rest, **named)
-
-    monkeypatch.setattr(_features, "_compute", counted)
-    return seen
-
-
 def classifier(**parameters):
     return CLRLeNetClassifier(
         **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
@@ -64,12 +51,12 @@ def test_a_training_has_the_same_bits_for_any_number_of_threads(images, batch_si
         assert_array_equal(other.predict_proba(images[0]), outcomes[0].predict_proba(images[0]))
 
 
-def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls):
+def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls_of_numba):
     by_numba = classifier().fit(*images)
-    assert calls
-    calls.clear()
+    assert calls_of_numba
+    calls_of_numba.clear()
     by_torch = classifier(module__engine="torch").fit(*images)
-    assert not calls
+    assert not calls_of_numba
     assert_allclose(weights(by_numba), weights(by_torch), atol=1e-4)
     assert by_numba.score(*images) == by_torch.score(*images) == 1
     for clf in (by_numba, clone(by_numba)):

@@ -42,22 +42,9 @@ def gradients(net, images, targets):
     return torch.autograd.grad(loss, list(net.parameters()))
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """How many samples each call of the compiled functions was for."""
-    seen, compiled = [], _features._compute
-
-    def counted(images, *rest, **named):
-        seen.append(len(images))
-        return compiled(images, *rest, **named)
-
-    monkeypatch.setattr(_features, "_compute", counted)
-    return seen
-
-
 @pytest.mark.parametrize("in_channels", [1, 2, 3])
 @pytest.mark.parametrize("n", [1, 5, 15, 16, 17, 40, 256, 300])
-def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, n, calls):
+def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, n, calls_of_numba):
     net, plain = pair(in_channels)
     images, targets = torch.randn(n, in_channels, 32, 32), torch.randint(10, (n,))
 
@@ -72,7 +59,7 @@ def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, n, cal
         torch.testing.assert_close(one.double(), other, rtol=0, atol=2e-5 * scale)
     with torch.no_grad():
         assert_array_equal(net(images).numpy(), ours.detach().numpy())
-    assert calls == [n, n, n]
+    assert calls_of_numba == [n, n, n]
 
 
 def test_each_sample_has_the_features_that_it_has_alone():
@@ -179,40 +166,40 @@ def test_pruned_weights_stay_zero():
     same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
 
 
-def test_an_activation_that_is_set_later_is_used(calls):
+def test_an_activation_that_is_set_later_is_used(calls_of_numba):
     net, plain = pair()
     net.activation = nn.ReLU()
     for place in (1, 4, 8, 10):
         plain[place] = nn.ReLU()
     same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
-    assert not calls
+    assert not calls_of_numba
 
 
-def test_convolutions_with_other_numbers_of_maps_are_used_as_they_are(calls):
+def test_convolutions_with_other_numbers_of_maps_are_used_as_they_are(calls_of_numba):
     net, plain = pair()
     plain[0], plain[3] = nn.Conv2d(1, 8, 5).double(), nn.Conv2d(8, 16, 5).double()
     net.conv1, net.conv2 = copy.deepcopy(plain[0]).float(), copy.deepcopy(plain[3]).float()
     same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
-    assert not calls
+    assert not calls_of_numba
 
 
-def test_gradients_of_the_images_are_those_of_the_plain_modules(calls):
+def test_gradients_of_the_images_are_those_of_the_plain_modules(calls_of_numba):
     net, plain = pair()
     images = torch.randn(4, 1, 32, 32, requires_grad=True)
     (ours,) = torch.autograd.grad(net(images).square().sum(), images)
     (theirs,) = torch.autograd.grad(plain(images.double()).square().sum(), images)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
-    assert not calls
+    assert not calls_of_numba
 
 
-def test_float64_stays_float64(calls):
+def test_float64_stays_float64(calls_of_numba):
     net, plain = pair()
     images = torch.randn(4, 1, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(net.double()(images), plain(images), rtol=0, atol=1e-13)
-    assert not calls
+    assert not calls_of_numba
 
 
-def test_autocast_and_functions_of_torch_get_their_way(calls):
+def test_autocast_and_functions_of_torch_get_their_way(calls_of_numba):
     net, plain = pair()
     images = torch.randn(4, 1, 32, 32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -229,7 +216,7 @@ def test_autocast_and_functions_of_torch_get_their_way(calls):
         )
         for one, other in zip(ours.values(), theirs, strict=True):
             torch.testing.assert_close(one[place].double(), other, rtol=1e-3, atol=1e-3)
-    assert not calls
+    assert not calls_of_numba
 
 
 def test_the_default_device_of_torch_is_of_no_account():
@@ -401,7 +388,7 @@ def test_convolutions_that_learn_nothing_keep_nothing():
     assert net.fc1.weight.grad.abs().sum() > 0
 
 
-def test_forward_mode_and_what_watches_operations_get_those_of_torch(calls):
+def test_forward_mode_and_what_watches_operations_get_those_of_torch(calls_of_numba):
     net, plain = pair()
     images, direction = torch.randn(2, 3, 1, 32, 32)[:, :, :]
     with torch.no_grad(), forward_ad.dual_level():
@@ -413,7 +400,7 @@ def test_forward_mode_and_what_watches_operations_get_those_of_torch(calls):
     with FlopCounterMode(display=False) as counter:
         net(images)
     assert counter.get_total_flops() > 3 * 2 * 240_000
-    assert not calls
+    assert not calls_of_numba
 
 
 def test_weights_that_changed_before_the_backward_pass_are_noticed():
