@@ -51,14 +51,24 @@ def _in_turn(function, items):
 
 def kernels() -> ModuleType:
     """Return the compiled functions, or raise ImportError where there is no numba."""
+    otherwise = (
+        "or set engine='torch', on a trained network as net.engine = 'torch': it computes the same "
+        "up to rounding."
+    )
     try:
-        from skclr.lenet import _kernels
+        import numba
     except ImportError as error:
         raise ImportError(
             f"A LeNet5 with engine='numba' needs numba: {error}. Install it with "
-            "python -m pip install 'skclr[numba]', or set engine='torch', on a trained network as "
-            "net.engine = 'torch': it computes the same up to rounding."
+            f"python -m pip install 'skclr[numba]', {otherwise}"
         ) from error
+    if vars(numba.config)["DISABLE_JIT"]:
+        raise ImportError(
+            "A LeNet5 with engine='numba' needs numba, which compiles nothing while "
+            f"NUMBA_DISABLE_JIT is set: unset it, {otherwise}"
+        )
+    from skclr.lenet import _kernels
+
     return _kernels
 
 
@@ -120,7 +130,7 @@ class _Workspace:
         blocks = [(n_blocks, *shape) for shape in compiled.shapes_of_block(channels)]
         return tuple(
             tuple(torch.zeros(shape, dtype=torch.float32, device="cpu").numpy() for shape in shapes)
-            for shapes in (blocks, compiled.shapes_of_scratch())
+            for shapes in (blocks, compiled.shapes_of_scratch(channels))
         )
 
     @staticmethod
@@ -195,13 +205,15 @@ class _Features(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         compiled, weights, parts = kernels(), ctx.saved_tensors, ctx.parts
-        turned, of_features = _rows(weights[2].flip(2, 3)), upstream.contiguous().numpy()
-        gradients = [[upstream.new_zeros(weight.shape) for weight in weights] for _ in parts]
+        weight2, of_features = _rows(weights[2]), upstream.contiguous().numpy()
+        gradients = [[upstream.new_empty(weight.shape) for weight in weights] for _ in parts]
 
         def compute(place):
             part = parts[place]
             own = map(_rows, gradients[place])
-            compiled.add_gradients(of_features[part.images], turned, *part.workspace.memory, *own)
+            compiled.write_gradients(
+                of_features[part.images], weight2, *part.workspace.memory, *own
+            )
 
         with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
             ctx.compute_all(compute, range(len(parts)))
@@ -216,6 +228,6 @@ class _Features(torch.autograd.Function):
 
 
 def _rows(weights: Tensor) -> np.ndarray:
-    """Return a convolution's weights as the rows of all kernels of a map; a bias as it is."""
+    """Return the weights of each map of a convolution in a row; a bias as it is."""
     array: np.ndarray = weights.contiguous().numpy()
-    return array if array.ndim == 1 else array.reshape(len(array), -1, array.shape[3])
+    return array if array.ndim == 1 else array.reshape(len(array), -1)

@@ -65,7 +65,7 @@ def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, 
 
 @pytest.mark.parametrize("batch_size", [64, 240])
 def test_the_blocks_of_a_small_batch_are_shared_by_threads(images, batch_size, monkeypatch):
-    seen = {"features_of": set(), "add_gradients": set()}
+    seen = {"features_of": set(), "write_gradients": set()}
     for name, threads in seen.items():
         compiled = getattr(_features.kernels(), name)
 

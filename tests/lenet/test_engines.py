@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+import platform
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+import skclr
 from skclr.lenet import LeNet5, _kernels
 
 
@@ -35,16 +39,23 @@ def test_the_engine_can_be_read_from_a_network():
     assert "engine" not in repr(LeNet5())
 
 
-def test_where_numba_is_told_to_compile_nothing_the_answers_are_the_same():
-    program = (
-        "import torch, numpy; from skclr.lenet import LeNet5, _kernels; "
-        "row = numpy.full(16, 0.5, numpy.float32); _kernels._tanh(row); "
-        "LeNet5(engine='numba'); print(float(row[0]))"
+@pytest.mark.parametrize("program", [
+    "LeNet5(engine='numba')",
+    "LeNet5().engine = 'numba'",
+    "CLRLeNetClassifier(module__engine='numba').initialize()",
+])  # fmt: skip
+def test_where_numba_is_told_to_compile_nothing_one_sentence_says_so(program):
+    program = f"from skclr import CLRLeNetClassifier; from skclr.lenet import LeNet5; {program}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        text=True,
+        capture_output=True,
     )
-    found = subprocess.check_output(
-        [sys.executable, "-c", program], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, text=True
+    assert done.returncode == 1
+    assert (
+        "NUMBA_DISABLE_JIT is set: unset it, or set engine='torch'" in done.stderr.splitlines()[-1]
     )
-    assert float(found) == pytest.approx(np.tanh(0.5), abs=1e-6)
 
 
 def test_numba_and_another_activation_are_refused():
@@ -65,14 +76,83 @@ def test_without_numba_one_sentence_tells_what_to_install(monkeypatch):
     assert net(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
 
 
-def test_where_nothing_can_be_kept_on_disk_it_compiles_all_the_same(monkeypatch):
-    def refuse(self):
+@pytest.mark.parametrize("missing", ["a folder", "the source"])
+def test_where_nothing_can_be_kept_on_disk_it_compiles_all_the_same(missing, monkeypatch):
+    def refuse(*_):
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", refuse)
+    def find_none(*_):
+        raise OSError("could not get source code")
+
+    if missing == "a folder":
+        monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", refuse)
+    else:
+        monkeypatch.setattr("inspect.getsource", find_none)
     spec = importlib.util.spec_from_file_location("kernels_without_cache", _kernels.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    row = np.full(16, 0.5, np.float32)
-    module._tanh(row)
-    assert_allclose(row, np.tanh(0.5), rtol=1e-6)
+    totals = np.zeros(2, np.float32)
+    module._sum_samples(np.ones(32, np.float32), totals)
+    assert_allclose(totals, 16)
+
+
+@pytest.mark.slow
+def test_what_is_kept_on_disk_serves_until_any_of_its_code_changes(tmp_path):
+    shutil.copytree(
+        Path(skclr.__file__).parent,
+        tmp_path / "skclr",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    layers = tmp_path / "skclr" / "lenet" / "_layers.py"
+    program = (
+        "import torch; from skclr.lenet import LeNet5, _kernels; torch.manual_seed(0); "
+        "print(LeNet5(engine='numba')(torch.rand(1, 1, 32, 32)).abs().sum().item(), "
+        "sum(_kernels.features_of.stats.cache_hits.values()))"
+    )
+
+    def run():
+        printed = subprocess.check_output(
+            [sys.executable, "-c", program],
+            env=os.environ
+            | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "kept")},
+            text=True,
+            cwd=tmp_path,
+        )
+        logits, hits = printed.split()
+        return float(logits), int(hits)
+
+    logits, hits = run()
+    assert hits == 0
+    assert run() == (logits, 1)
+    layers.write_text(
+        layers.read_text().replace("v.constant(0.25), total", "v.constant(0.5), total")
+    )
+    others, hits = run()
+    assert (others != logits, hits) == (True, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of x86")
+@pytest.mark.parametrize("processor", ["haswell", "x86-64"])
+def test_a_processor_with_shorter_vectors_computes_the_same_up_to_rounding(processor, tmp_path):
+    net, images = LeNet5(3, engine="numba"), torch.randn(40, 3, 32, 32)
+    torch.save([net.state_dict(), images], tmp_path / "given.pt")
+    program = (
+        "import sys, torch; from skclr.lenet import LeNet5; net = LeNet5(3, engine='numba'); "
+        "weights, images = torch.load('given.pt'); net.load_state_dict(weights); "
+        "net(images).square().mean().backward(); "
+        "torch.save([weight.grad for weight in net.parameters()], 'gradients.pt')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ
+        | {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)},
+        check=True,
+        cwd=tmp_path,
+    )
+    net.engine = "torch"
+    net(images).square().mean().backward()
+    found = torch.load(tmp_path / "gradients.pt")
+    for weight, gradient in zip(net.parameters(), found, strict=True):
+        scale = float(weight.grad.abs().max())
+        torch.testing.assert_close(gradient, weight.grad, rtol=0, atol=2e-5 * scale)

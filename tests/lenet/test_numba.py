@@ -2,6 +2,7 @@ import copy
 import gc
 import threading
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from skclr.lenet import LeNet5, _features, _kernels
+from skclr.lenet._vectors import by_vectors
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +97,7 @@ def test_they_are_compiled_once_whatever_the_batch_is_like():
     for in_channels, n in [(1, 1), (1, 16), (3, 33), (1, 0)]:
         net, _ = pair(in_channels)
         net(torch.randn(n, in_channels, 32, 32)).sum().backward()
-    assert len(_kernels.features_of.signatures) == len(_kernels.add_gradients.signatures) == 1
+    assert len(_kernels.features_of.signatures) == len(_kernels.write_gradients.signatures) == 1
 
 
 def test_large_activations_saturate_as_tanh_does():
@@ -138,9 +140,15 @@ def test_a_pixel_that_is_not_finite_touches_its_sample_alone(value):
 
 def test_tanh_is_that_of_numpy():
     x = np.r_[np.linspace(-12, 12, 100_001), np.geomspace(1e-30, 1, 1000), np.inf, -np.inf, np.nan]
-    row = x.astype(np.float32)
+    row = np.resize(x.astype(np.float32), (len(x) + 15) // 16 * 16)
     expected = np.tanh(row.astype(np.float64))
-    _kernels._tanh(row)
+
+    def write(v, numbers, n):
+        with v.lanes(), v.loop(0, n) as place:
+            v.store(v.tanh(v.load(numbers, (place, 1))), numbers, (place, 1))
+
+    by_tanh = by_vectors(write)
+    numba.njit(lambda numbers: by_tanh((numbers, len(numbers) // 16)))(row)
     assert_allclose(row, expected, rtol=4e-7, atol=0)
     assert np.nanmax(np.abs(row)) <= 1
 
