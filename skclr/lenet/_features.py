@@ -9,18 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_Memory: TypeAlias = "tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]"
-
 _MOST_KEPT = 16  # blocks of a workspace that is kept for the next call
 _FEWEST_IN_HALVES, _FEWEST_IN_QUARTERS = 4, 8  # blocks, of which each part has two at least
-_spare: deque[_Memory] = deque(maxlen=64)  # more than threads have pieces at a time
+_spare: deque[np.ndarray] = deque(maxlen=64)  # more than threads have pieces at a time
 _shared = threading.local()
 
 
@@ -98,7 +96,7 @@ def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
 
 def pooled_twice(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Return the means of S4 of shape (n, 400): two convolutions, each with tanh and pooling."""
-    weights: tuple[Any, ...] = first.weight, first.bias, second.weight, second.bias
+    weights: tuple[Any, ...] = first.weight, second.weight, first.bias, second.bias
     compute_all = getattr(_shared, "compute_all", _in_turn)
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
         return _Features.apply(images, compute_all, *weights)
@@ -122,32 +120,30 @@ class _Workspace:
     """
 
     def __init__(self, n_blocks: int, channels: int):
-        self.memory: _Memory = self._kept(n_blocks, channels) or self._new(n_blocks, channels)
+        of_block, beside = kernels().sizes_of_memory(channels)
+        size = beside + n_blocks * of_block
+        memory = self._kept(size)
+        self.n_blocks = n_blocks
+        self.memory: np.ndarray = self._new(size) if memory is None else memory
 
     @staticmethod
-    def _new(n_blocks, channels):
-        compiled = kernels()
-        blocks = [(n_blocks, *shape) for shape in compiled.shapes_of_block(channels)]
-        return tuple(
-            tuple(torch.zeros(shape, dtype=torch.float32, device="cpu").numpy() for shape in shapes)
-            for shapes in (blocks, compiled.shapes_of_scratch(channels))
-        )
+    def _new(size):
+        return torch.empty(size, dtype=torch.float32, device="cpu").numpy()
 
     @staticmethod
-    def _kept(n_blocks, channels):
+    def _kept(size):
         while True:
             try:
                 memory = _spare.pop()
             except IndexError:  # all of it is in use
                 return None
-            pixels = memory[0][0]
-            if len(pixels) >= n_blocks and pixels.shape[1] == channels:
+            if len(memory) >= size:
                 return memory
             # that of smaller pieces or of another training is given up
 
     def __del__(self) -> None:
         memory = vars(self).get("memory")  # there is none when there was not enough of it
-        if memory is not None and len(memory[0][0]) <= _MOST_KEPT:
+        if memory is not None and self.n_blocks <= _MOST_KEPT:
             _spare.append(memory)
 
 
@@ -179,14 +175,14 @@ def _compute(
 ) -> list[_Part]:
     """Write the means of S4, and return the parts with what was written down on the way."""
     compiled = kernels()
-    arrays = [_rows(weight.detach()) for weight in weights]
-    pixels = images.detach().flatten(1).contiguous().numpy()
-    outcomes = features.numpy()
+    weight1, weight2, bias1, bias2 = (_array(weight.detach()) for weight in weights)
+    pixels, outcomes = _array(images.detach().flatten(1)), features.numpy()
     parts = _parts(len(images), images.shape[1], keeps=keeps)
 
     def compute(part):
-        own = part.images
-        compiled.features_of(pixels[own], *arrays, *part.workspace.memory, outcomes[own])
+        own, workspace = part.images, part.workspace
+        memory, n_blocks, outcome = workspace.memory, workspace.n_blocks, outcomes[own]
+        compiled.features_of(pixels[own], weight1, bias1, weight2, bias2, memory, n_blocks, outcome)
 
     compute_all(compute, parts)
     return parts
@@ -204,16 +200,16 @@ class _Features(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        compiled, weights, parts = kernels(), ctx.saved_tensors, ctx.parts
-        weight2, of_features = _rows(weights[2]), upstream.contiguous().numpy()
-        gradients = [[upstream.new_empty(weight.shape) for weight in weights] for _ in parts]
+        compiled, parts, weights = kernels(), ctx.parts, ctx.saved_tensors
+        of_features, weight2 = _array(upstream), _array(weights[1])
+        sizes = [weight.numel() for weight in weights]
+        gradients = upstream.new_empty(len(parts), sum(sizes))
+        rows = gradients.numpy()
 
         def compute(place):
             part = parts[place]
-            own = map(_rows, gradients[place])
-            compiled.write_gradients(
-                of_features[part.images], weight2, *part.workspace.memory, *own
-            )
+            own, memory = of_features[part.images], part.workspace.memory
+            compiled.write_gradients(own, weight2, memory, rows[place])
 
         with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
             ctx.compute_all(compute, range(len(parts)))
@@ -221,13 +217,16 @@ class _Features(torch.autograd.Function):
             ctx.parts = None
         total, *others = gradients
         for other in others:
-            for one, more in zip(total, other, strict=True):
-                one.add_(more)
-        wanted = zip(ctx.needs_input_grad[2:], total, strict=True)
-        return None, None, *(gradient if is_wanted else None for is_wanted, gradient in wanted)
+            total.add_(other)
+        of_weights = (
+            gradient.view_as(weight) if is_wanted else None
+            for gradient, weight, is_wanted in zip(
+                total.split(sizes), weights, ctx.needs_input_grad[2:], strict=True
+            )
+        )
+        return None, None, *of_weights
 
 
-def _rows(weights: Tensor) -> np.ndarray:
-    """Return the weights of each map of a convolution in a row; a bias as it is."""
-    array: np.ndarray = weights.contiguous().numpy()
-    return array if array.ndim == 1 else array.reshape(len(array), -1)
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.contiguous().numpy()
+    return array
