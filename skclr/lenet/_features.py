@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,22 +70,29 @@ def kernels() -> ModuleType:
     return _kernels
 
 
-def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
+def takes(images: Tensor, layers: Sequence[nn.Module]) -> bool:
     """Tell whether the compiled functions compute what torch would, rounding aside.
 
     They know float32 on the CPU, gradients of the weights alone, and nothing of autocast,
     `torch.func`, forward-mode differentiation and what watches each operation of torch.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, channels, 32, 32)
+    layers : sequence of torch.nn.Module
+        C1, C3, C5, F6 and the output. They have a bias and no hooks.
     """
-    shapes = (6, images.shape[1], 5, 5), (16, 6, 5, 5)
+    weights = _weights(layers)
+    shapes = [weight.shape for weight in weights[::2]]
     return (
         type(images) is Tensor
-        and (first.weight.shape, second.weight.shape) == shapes
+        and shapes[:4] == [(6, images.shape[1], 5, 5), (16, 6, 5, 5), (120, 400), (84, 120)]
+        and shapes[4][1:] == (84,)
         and images.dtype == torch.float32
         and not (images.requires_grad and torch.is_grad_enabled())
         and all(
-            type(part) is nn.Parameter and part.dtype == torch.float32 and part.device.type == "cpu"
-            for layer in (first, second)
-            for part in (layer.weight, layer.bias)
+            type(weight) is nn.Parameter and weight.dtype == torch.float32 and weight.is_cpu
+            for weight in weights
         )
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
@@ -94,21 +101,32 @@ def takes(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
     )
 
 
-def pooled_twice(images: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """Return the means of S4 of shape (n, 400): two convolutions, each with tanh and pooling."""
-    weights: tuple[Any, ...] = first.weight, second.weight, first.bias, second.bias
+def _weights(layers: Sequence[nn.Module]) -> list[Any]:
+    """Return weight and bias of each layer."""
+    return [part for layer in layers for part in (layer.weight, layer.bias)]
+
+
+def logits_of(images: Tensor, layers: Sequence[nn.Module]) -> Tensor:
+    """Return the logits of shape (n, classes), with what `takes` takes."""
+    weights = _weights(layers)
     compute_all = getattr(_shared, "compute_all", _in_turn)
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
-        return _Features.apply(images, compute_all, *weights)
-    features = images.new_empty(len(images), kernels().FEATURES)
-    _compute(images, weights, features, compute_all, keeps=False)
-    return features
+        return _Logits.apply(images, compute_all, *weights)
+    return _compute(images, weights, compute_all, keeps=False)[0]
 
 
 def _graph_is_kept() -> bool:
     """Tell whether the backward pass under way may be gone through again."""
     known = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
     return known is None or known()  # else, as with older versions of torch, until the graph goes
+
+
+class _Kept(NamedTuple):
+    """What gradients are made of: arrays of weights, what linear layers saw, parts of a batch."""
+
+    weights: tuple[np.ndarray, ...]
+    seen: np.ndarray
+    parts: list[_Part]
 
 
 class _Workspace:
@@ -119,8 +137,8 @@ class _Workspace:
     and NumPy's does not: else each vector that is read may lie in two lines of the cache.
     """
 
-    def __init__(self, n_blocks: int, channels: int):
-        of_block, beside = kernels().sizes_of_memory(channels)
+    def __init__(self, n_blocks: int, channels: int, classes: int):
+        of_block, beside = kernels().sizes_of_memory(channels, classes)
         size = beside + n_blocks * of_block
         memory = self._kept(size)
         self.n_blocks = n_blocks
@@ -150,81 +168,79 @@ class _Workspace:
 class _Part:
     """Some images of a batch that follow each other, with what their backward pass needs."""
 
-    def __init__(self, first: int, end: int, channels: int, *, keeps: bool):
+    def __init__(self, first: int, end: int, channels: int, classes: int, *, keeps: bool):
         n_blocks = math.ceil((end - first) / kernels().SAMPLES) if keeps else min(end - first, 1)
         self.images = slice(first, end)
-        self.workspace = _Workspace(n_blocks, channels)
+        self.workspace = _Workspace(n_blocks, channels, classes)
 
 
-def _parts(n: int, channels: int, *, keeps: bool) -> list[_Part]:
+def _parts(n: int, channels: int, classes: int, *, keeps: bool) -> list[_Part]:
     """Return parts of whole blocks, almost equal, which depend on the size of the batch alone."""
     size = kernels().SAMPLES
     n_blocks = math.ceil(n / size)
     n_parts = 1 if n_blocks < _FEWEST_IN_HALVES else 2 if n_blocks < _FEWEST_IN_QUARTERS else 4
     ends = [n_blocks * place // n_parts * size for place in range(n_parts)] + [n]
-    return [_Part(first, end, channels, keeps=keeps) for first, end in itertools.pairwise(ends)]
+    return [
+        _Part(first, end, channels, classes, keeps=keeps) for first, end in itertools.pairwise(ends)
+    ]
 
 
 def _compute(
-    images: Tensor,
-    weights: Sequence[Tensor],
-    features: Tensor,
-    compute_all: Callable,
-    *,
-    keeps: bool,
-) -> list[_Part]:
-    """Write the means of S4, and return the parts with what was written down on the way."""
+    images: Tensor, weights: Sequence[Tensor], compute_all: Callable, *, keeps: bool
+) -> tuple[Tensor, _Kept]:
+    """Return the logits, and what gradients are made of."""
     compiled = kernels()
-    weight1, weight2, bias1, bias2 = (_array(weight.detach()) for weight in weights)
-    pixels, outcomes = _array(images.detach().flatten(1)), features.numpy()
-    parts = _parts(len(images), images.shape[1], keeps=keeps)
+    arrays = tuple(map(_array, weights))
+    n, channels, classes = len(images), images.shape[1], len(weights[-1])
+    logits = images.new_empty(n, classes)
+    seen = np.empty((n if keeps else 0, compiled.N_SEEN), np.float32)
+    pixels, outputs = _array(images.flatten(1)), logits.numpy()
+    parts = _parts(n, channels, classes, keeps=keeps)
 
     def compute(part):
         own, workspace = part.images, part.workspace
-        memory, n_blocks, outcome = workspace.memory, workspace.n_blocks, outcomes[own]
-        compiled.features_of(pixels[own], weight1, bias1, weight2, bias2, memory, n_blocks, outcome)
+        compiled.answer(
+            pixels[own], arrays, workspace.memory, workspace.n_blocks, seen[own], outputs[own]
+        )
 
     compute_all(compute, parts)
-    return parts
+    return logits, _Kept(arrays, seen, parts)
 
 
-class _Features(torch.autograd.Function):
+class _Logits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, compute_all: Callable, *weights: Tensor) -> Tensor:
-        features = images.new_empty(len(images), kernels().FEATURES)
-        ctx.parts = _compute(images, weights, features, compute_all, keeps=True)
+        logits, ctx.kept = _compute(images, weights, compute_all, keeps=True)
         ctx.compute_all, ctx.lock = compute_all, threading.Lock()
+        ctx.channels = images.shape[1]
         ctx.save_for_backward(*weights)
-        return features
+        return logits
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        compiled, parts, weights = kernels(), ctx.parts, ctx.saved_tensors
-        of_features, weight2 = _array(upstream), _array(weights[1])
-        sizes = [weight.numel() for weight in weights]
-        gradients = upstream.new_empty(len(parts), sum(sizes))
-        rows = gradients.numpy()
+        compiled, kept, channels = kernels(), ctx.kept, ctx.channels
+        weights, is_wanted = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        arrays, seen, parts = kept
+        of_weights = [upstream.new_empty(weight.shape) for weight in weights]
+        outcomes = tuple(of_weight.numpy() for of_weight in of_weights)
+        n_convolved = sum(array.size for array in arrays[:4]) if any(is_wanted[:4]) else 0
+        of_parts = np.empty((len(parts), n_convolved), np.float32)
+        of_sums, of_outputs = np.empty((len(seen), compiled.N_SUMS), np.float32), _array(upstream)
 
         def compute(place):
-            part = parts[place]
-            own, memory = of_features[part.images], part.workspace.memory
-            compiled.write_gradients(own, weight2, memory, rows[place])
+            own, memory = parts[place].images, parts[place].workspace.memory
+            compiled.write_gradients(
+                of_outputs[own], arrays, channels, memory, of_sums[own], of_parts[place]
+            )
 
         with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
             ctx.compute_all(compute, range(len(parts)))
+        compiled.finish_gradients(of_parts, of_sums, of_outputs, seen, outcomes)
         if not _graph_is_kept():
-            ctx.parts = None
-        total, *others = gradients
-        for other in others:
-            total.add_(other)
-        of_weights = (
-            gradient.view_as(weight) if is_wanted else None
-            for gradient, weight, is_wanted in zip(
-                total.split(sizes), weights, ctx.needs_input_grad[2:], strict=True
-            )
-        )
-        return None, None, *of_weights
+            ctx.kept = None
+        wanted = zip(of_weights, is_wanted, strict=True)
+        return None, None, *(of_weight if is_one else None for of_weight, is_one in wanted)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

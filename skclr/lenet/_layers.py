@@ -15,6 +15,7 @@ from skclr.lenet._vectors import Tile, Vectors
 TAPS = 5  # rows and columns of the kernels
 IMAGE, C1, S2, C3, S4 = 32, 28, 14, 10, 5  # height and width of the image and of the maps
 N_S2, N_S4 = 6, 16  # how many maps there are
+N_C5, N_F6 = 120, 84
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,116 @@ class Layer:
                 v.store(v.value(sums[n][j]), of_maps, (places[n], 1), (j, 1))
 
 
-FIRST = Layer(N_S2, C1, strip=2, sums=((3, 4), (2, 4)), correlations=((3, 4), (2, 1)))
-SECOND = Layer(
+@dataclass(frozen=True)
+class Dense:
+    """A layer in which each output sees all of its inputs.
+
+    Parameters
+    ----------
+    seen : int
+        How many inputs there are.
+    sums, spread : tuple of int
+        How many sums are made at a time, and gradients of how many inputs.
+    correlations : tuple of tile
+        Outputs and vectors of inputs whose weights get their gradients at a time.
+    """
+
+    seen: int
+    sums: tuple[int, int]
+    spread: tuple[int, int]
+    correlations: tuple[Tile, Tile]
+
+    def compute(
+        self, v: Vectors, seen: Any, weight: Any, bias: Any, n_sums: Any, outcomes: Any
+    ) -> None:
+        """Write the sums of a block."""
+        self._compute(v, seen, weight, bias, n_sums, outcomes, lambda total: total)
+
+    def compute_tanhs(
+        self, v: Vectors, seen: Any, weight: Any, bias: Any, n_sums: Any, outcomes: Any
+    ) -> None:
+        """Write the tanh of the sums of a block."""
+        self._compute(v, seen, weight, bias, n_sums, outcomes, v.tanh)
+
+    def _compute(self, v, seen, weight, bias, n_sums, outcomes, activation):
+        numbers = range(v.choose(self.sums))
+        with v.lanes(), v.loop(0, n_sums, len(numbers)) as o:
+            sums = [v.variable(v.number(bias, (o, 1), (n, 1))) for n in numbers]
+            with v.loop(0, self.seen) as i:
+                factor = v.load(seen, (i, 1))
+                for n in numbers:
+                    weight_of_sum = v.number(weight, (o, self.seen), (n, self.seen), (i, 1))
+                    v.add_product(sums[n], weight_of_sum, factor)
+            for n in numbers:
+                v.store(activation(v.value(sums[n])), outcomes, (o, 1), (n, 1))
+
+    def write_gradients(
+        self, v: Vectors, of_sums: Any, n_sums: Any, weight: Any, of_seen: Any
+    ) -> None:
+        """Write the gradients of what the layer sees of a block."""
+        self._write_gradients(v, of_sums, n_sums, weight, of_seen, lambda total, _: total)
+
+    def write_gradients_before_tanh(
+        self, v: Vectors, of_sums: Any, n_sums: Any, weight: Any, of_seen: Any, tanhs: Any
+    ) -> None:
+        """Write the gradients of that whose tanh the layer sees of a block."""
+
+        def before(total, place):
+            tanh = v.load(tanhs, (place, 1))
+            return v.times(total, v.minus(v.constant(1), v.times(tanh, tanh)))
+
+        self._write_gradients(v, of_sums, n_sums, weight, of_seen, before)
+
+    def _write_gradients(self, v, of_sums, n_sums, weight, of_seen, finish):
+        numbers = range(v.choose(self.spread))
+        with v.lanes(), v.loop(0, self.seen, len(numbers)) as i:
+            totals = [v.variable(v.constant(0)) for _ in numbers]
+            with v.loop(0, n_sums) as o:
+                gradient = v.load(of_sums, (o, 1))
+                for n in numbers:
+                    v.add_product(
+                        totals[n], v.number(weight, (o, self.seen), (i, 1), (n, 1)), gradient
+                    )
+            for n in numbers:
+                place = v.sum((i, 1), (n, 1))
+                v.store(finish(v.value(totals[n]), place), of_seen, (place, 1))
+
+    def correlate(
+        self,
+        v: Vectors,
+        of_sums: Any,
+        of_row: Any,
+        n_sums: Any,
+        seen: Any,
+        row: Any,
+        n: Any,
+        of_weight: Any,
+    ) -> None:
+        """Write the gradients of the weights, summed over `n` samples, each a row.
+
+        Rows begin `of_row` and `row` numbers after each other, and a vector is a part of a row.
+        """
+        n_outputs, n_vectors = v.choose(self.correlations)
+        outputs, starts = range(n_outputs), [*range(0, self.seen - v.width, v.width)]
+        starts.append(self.seen - v.width)  # the last two may have numbers in common
+        for first in range(0, len(starts), n_vectors):
+            own = starts[first : first + n_vectors]
+            with v.loop(0, n_sums, n_outputs) as o:
+                sums = [[v.variable(v.constant(0)) for _ in own] for _ in outputs]
+                with v.loop(0, n) as sample:
+                    vectors = [v.load_row(seen, (sample, row), (start, 1)) for start in own]
+                    for output in outputs:
+                        gradient = v.number(of_sums, (sample, of_row), (o, 1), (output, 1))
+                        for place, vector in enumerate(vectors):
+                            v.add_product(sums[output][place], gradient, vector)
+                for output in outputs:
+                    for start, total in zip(own, sums[output], strict=True):
+                        place = v.sum((o, self.seen), (output, self.seen), (start, 1))
+                        v.store_row(v.value(total), of_weight, (place, 1))
+
+
+C1_TO_S2 = Layer(N_S2, C1, strip=2, sums=((3, 4), (2, 4)), correlations=((3, 4), (2, 1)))
+C3_TO_S4 = Layer(
     N_S4,
     C3,
     strip=C3,
@@ -198,3 +307,6 @@ SECOND = Layer(
     correlations=((4, 5), (2, 1)),
     spread=((2, 5), (2, 2)),
 )
+C5 = Dense(400, sums=(12, 12), spread=(20, 10), correlations=((4, 5), (2, 5)))
+F6 = Dense(N_C5, sums=(12, 12), spread=(12, 12), correlations=((4, 4), (2, 5)))
+OUTPUT = Dense(N_F6, sums=(1, 1), spread=(12, 12), correlations=((1, 6), (1, 6)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.jit._trace import is_tracing  # torch.jit.is_tracing, where a type checker finds it
 from torch.nn import functional as F
 
-from skclr.lenet._features import kernels, pooled_twice, takes
+from skclr.lenet._features import kernels, logits_of, takes
 from skclr.lenet._operations import pooled_by_phases, pooled_by_product
 
 IMAGE_SIZE = 32
@@ -169,7 +169,7 @@ class LeNet5(nn.Module):
         the numbers of connections into and out of one of the layer's units. The draw is from
         torch's global generator.
         """
-        for layer in (self.conv1, self.conv2, self.fc1, self.fc2, self.fc3):
+        for layer in self._layers():
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -198,12 +198,12 @@ class LeNet5(nn.Module):
                 f"LeNet5 takes images of shape (n, {self.in_channels}, {IMAGE_SIZE}, {IMAGE_SIZE}),"
                 f" got {tuple(shape)}."
             )
-        activation, activation2, activation3, activation4 = self._activations()
+        activation, activation2, activation3, activation4 = activations = self._activations()
         if not self._is_fast(images, activation, activation2):
             maps = F.avg_pool2d(activation(self.conv1(images)), 2)
             maps = F.avg_pool2d(activation2(self.conv2(maps)), 2)
-        elif self.engine == "numba" and takes(images, self.conv1, self.conv2):
-            maps = pooled_twice(images, self.conv1, self.conv2)
+        elif self._is_for_numba(images, activations):
+            return logits_of(images, self._layers())
         else:
             maps = pooled_by_phases(images, self.conv1.weight, self.conv1.bias)
             maps = pooled_by_product(maps, self.conv2.weight, self.conv2.bias)
@@ -221,10 +221,24 @@ class LeNet5(nn.Module):
             not torch.compiler.is_compiling()
             and not is_tracing()  # what is exported is made of the usual layers
             and images.device.type == "cpu"
-            and all(type(layer) is nn.Tanh and not has_hooks(layer) for layer in activations)
+            and all(map(_is_plain_tanh, activations))
             and _is_plain(self.conv1)
             and _is_plain(self.conv2)
         )
+
+    def _is_for_numba(self, images: Tensor, activations: Sequence[nn.Module]) -> bool:
+        return (
+            self.engine == "numba"
+            and all(map(_is_plain_tanh, activations))
+            and all(
+                type(layer) is nn.Linear and layer.bias is not None and not has_hooks(layer)
+                for layer in (self.fc1, self.fc2, self.fc3)
+            )
+            and takes(images, self._layers())
+        )
+
+    def _layers(self) -> tuple[nn.Module, ...]:
+        return self.conv1, self.conv2, self.fc1, self.fc2, self.fc3
 
 
 def engine_of(net: Any) -> str:
@@ -262,6 +276,10 @@ def has_hooks(module: nn.Module) -> bool:
         or module._backward_hooks
         or nn.modules.module._has_any_global_hook()
     )
+
+
+def _is_plain_tanh(layer: nn.Module) -> bool:
+    return type(layer) is nn.Tanh and not has_hooks(layer)
 
 
 def _is_plain(layer: nn.Module) -> bool:

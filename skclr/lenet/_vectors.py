@@ -91,8 +91,17 @@ class Vectors:
     def store(self, vector: ir.Value, array: ir.Value, *terms: tuple[_Number, _Number]) -> None:
         self.builder.store(vector, self._vector_at(array, terms), align=4)
 
+    def load_row(self, array: ir.Value, *terms: tuple[_Number, _Number]) -> ir.Value:
+        """Return numbers of one sample that follow each other."""
+        return self.builder.load(self._pointer(array, self.sum(*terms)), align=4)
+
+    def store_row(self, vector: ir.Value, array: ir.Value, *terms: tuple[_Number, _Number]) -> None:
+        self.builder.store(vector, self._pointer(array, self.sum(*terms)), align=4)
+
     def _vector_at(self, array, terms):
-        place = self.sum((self._lane, 1), (self.sum(*terms), SAMPLES))
+        return self._pointer(array, self.sum((self._lane, 1), (self.sum(*terms), SAMPLES)))
+
+    def _pointer(self, array, place):
         return self.builder.bitcast(self.builder.gep(array, [place]), self.type.as_pointer())
 
     def plus(self, one: ir.Value, other: ir.Value) -> ir.Value:
