@@ -42,11 +42,8 @@ KINDS = {  # name of the operation: kind, floating-point operations an image
     "aten::tanh_backward": ("sigmoid and tanh, and their gradients", 0),
 }
 BY_NUMBA = {
-    "_Features": ("C1 to S4 by numba, forward", C1_ALONE + C3),
-    "_FeaturesBackward": ("C1 to S4 by numba, their gradients", C1_ALONE + 2 * C3),
-    **dict.fromkeys(["aten::mm", "aten::addmm"], ("matrix products: C5, F6, output", 0)),
-    **dict.fromkeys(["aten::tanh", "aten::tanh_backward"], ("tanh, and its gradient", 0)),
-    "aten::linear": ("matrix products: C5, F6, output", 3 * LINEAR),
+    "_Logits": ("the network by numba, forward", C1_ALONE + C3 + LINEAR),
+    "_LogitsBackward": ("the network by numba, gradients", C1_ALONE + 2 * C3 + 2 * LINEAR),
     **dict.fromkeys(["aten::copy_", "aten::index"], ("copies: the batch", 0)),
 }
 OTHERS = "other operations of torch"

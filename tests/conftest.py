@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from skclr import CLRLeNetClassifier, load_fashion_mnist_sample
-from skclr.lenet import _features
+from skclr.lenet import _compiled
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
@@ -53,11 +53,11 @@ def table():
 @pytest.fixture
 def calls_of_numba(monkeypatch):
     """How many samples each call of the compiled functions was for."""
-    seen, compiled = [], _features._compute
+    seen, compiled = [], _compiled._compute
 
     def counted(images, *rest, **named):
         seen.append(len(images))
         return compiled(images, *rest, **named)
 
-    monkeypatch.setattr(_features, "_compute", counted)
+    monkeypatch.setattr(_compiled, "_compute", counted)
     return seen

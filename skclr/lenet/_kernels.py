@@ -1,4 +1,4 @@
-"""The convolutions of LeNet-5 with tanh and pooling, compiled for the processor at hand by numba.
+"""LeNet-5 with tanh and average pooling, compiled for the processor at hand by numba.
 
 All of it works on blocks: 16 samples, each number of which lies beside that of the next sample, so
 that maps are arrays of shape (maps, height, width * 16). The operations that a sample goes through

@@ -1,4 +1,4 @@
-"""The convolutions of LeNet-5, written down as instructions on vectors of samples.
+"""The layers of LeNet-5, written down as instructions on vectors of samples.
 
 No compiler finds these by itself: the sums of a tile, some maps by some columns, stay in registers
 while all their products are added, and each number that is read serves several of them. How large

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.jit._trace import is_tracing  # torch.jit.is_tracing, where a type checker finds it
 from torch.nn import functional as F
 
-from skclr.lenet._features import kernels, logits_of, takes
+from skclr.lenet._compiled import kernels, logits_of, takes
 from skclr.lenet._operations import pooled_by_phases, pooled_by_product
 
 IMAGE_SIZE = 32
@@ -59,7 +59,7 @@ class LeNet5(nn.Module):
         and ``activation4``; one that has weights, such as ``torch.nn.PReLU``, serves all four
         as ``activation``. What is assigned to ``activation`` later is used in all of them, too.
     engine : {"torch", "numba"}, default="torch"
-        What computes the convolutions on the CPU: torch's own operations, or functions that numba
+        What computes the network on the CPU: torch's own operations, or functions that numba
         compiles for the processor at hand, which need the extra ``skclr[numba]`` and
         :class:`torch.nn.Tanh`. Both compute the same up to rounding.
 
@@ -86,14 +86,14 @@ class LeNet5(nn.Module):
     the plain modules. So every hook is called, and those who look into networks by hooks (captum,
     shap) find each activation once.
 
-    With ``engine="numba"`` the convolutions work on 16 samples at a time, each number beside that
-    of the next sample. The first call compiles them, in a few seconds, and keeps the outcome in
-    numba's cache. They know float32 and gradients of the weights, which cannot be differentiated
-    again, nor taken for several outputs at once: where gradients of the images are wanted, under
-    autocast, in float64, with forward-mode differentiation and within ``torch.func``, the
-    operations of torch serve here, too. The attribute ``engine`` can be set later; weights fit
-    either. Bits are those of one engine: with the other, a training with the same seed ends with
-    other ones.
+    With ``engine="numba"`` all layers work on 16 samples at a time, each number beside that of the
+    next sample. The first call compiles them, in a few seconds, and keeps the outcome in numba's
+    cache. They know float32 and gradients of the weights, which cannot be differentiated again, nor
+    taken for several outputs at once: where gradients of the images are wanted, under autocast, in
+    float64, with forward-mode differentiation and within ``torch.func``, and where any layer was
+    replaced by one of another shape or kind, parametrized or given hooks, the operations of torch
+    serve here, too. The attribute ``engine`` can be set later; weights fit either. Bits are those
+    of one engine: with the other, a training with the same seed ends with other ones.
 
     References
     ----------
@@ -169,7 +169,7 @@ class LeNet5(nn.Module):
         the numbers of connections into and out of one of the layer's units. The draw is from
         torch's global generator.
         """
-        for layer in self._layers():
+        for layer in (self.conv1, self.conv2, self.fc1, self.fc2, self.fc3):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -202,8 +202,8 @@ class LeNet5(nn.Module):
         if not self._is_fast(images, activation, activation2):
             maps = F.avg_pool2d(activation(self.conv1(images)), 2)
             maps = F.avg_pool2d(activation2(self.conv2(maps)), 2)
-        elif self._is_for_numba(images, activations):
-            return logits_of(images, self._layers())
+        elif (weights := self._weights_for_numba(images, activations)) is not None:
+            return logits_of(images, weights)
         else:
             maps = pooled_by_phases(images, self.conv1.weight, self.conv1.bias)
             maps = pooled_by_product(maps, self.conv2.weight, self.conv2.bias)
@@ -226,19 +226,17 @@ class LeNet5(nn.Module):
             and _is_plain(self.conv2)
         )
 
-    def _is_for_numba(self, images: Tensor, activations: Sequence[nn.Module]) -> bool:
-        return (
-            self.engine == "numba"
-            and all(map(_is_plain_tanh, activations))
-            and all(
-                type(layer) is nn.Linear and layer.bias is not None and not has_hooks(layer)
-                for layer in (self.fc1, self.fc2, self.fc3)
-            )
-            and takes(images, self._layers())
-        )
-
-    def _layers(self) -> tuple[nn.Module, ...]:
-        return self.conv1, self.conv2, self.fc1, self.fc2, self.fc3
+    def _weights_for_numba(self, images, activations):
+        """Return weight and bias of each layer if numba is to compute them all; else None."""
+        layers = self.fc1, self.fc2, self.fc3
+        if self.engine == "torch" or not (
+            all(map(_is_plain_tanh, activations[2:]))
+            and all(type(layer) is nn.Linear and not has_hooks(layer) for layer in layers)
+        ):
+            return None
+        parts = [layer._parameters for layer in (self.conv1, self.conv2, *layers)]
+        weights = [part.get(name) for part in parts for name in ("weight", "bias")]
+        return weights if takes(images, weights) else None
 
 
 def engine_of(net: Any) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier
 from skclr.exceptions import DivergenceError
-from skclr.lenet import LeNet5, _features
+from skclr.lenet import LeNet5, _compiled
 
 
 def weights(clf):
@@ -65,16 +65,16 @@ def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, 
 
 @pytest.mark.parametrize("batch_size", [64, 240])
 def test_the_blocks_of_a_small_batch_are_shared_by_threads(images, batch_size, monkeypatch):
-    seen = {"features_of": set(), "write_gradients": set()}
+    seen = {"answer": set(), "write_gradients": set()}
     for name, threads in seen.items():
-        compiled = getattr(_features.kernels(), name)
+        compiled = getattr(_compiled.kernels(), name)
 
         def noted(*arguments, compiled=compiled, threads=threads):
             threads.add(threading.get_ident())
             time.sleep(0.01)  # so that one thread cannot have been through before another begins
             compiled(*arguments)
 
-        monkeypatch.setattr(_features.kernels(), name, noted)
+        monkeypatch.setattr(_compiled.kernels(), name, noted)
     n_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

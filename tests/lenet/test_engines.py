@@ -107,7 +107,7 @@ def test_what_is_kept_on_disk_serves_until_any_of_its_code_changes(tmp_path):
     program = (
         "import torch; from skclr.lenet import LeNet5, _kernels; torch.manual_seed(0); "
         "print(LeNet5(engine='numba')(torch.rand(1, 1, 32, 32)).abs().sum().item(), "
-        "sum(_kernels.features_of.stats.cache_hits.values()))"
+        "sum(_kernels.answer.stats.cache_hits.values()))"
     )
 
     def run():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from skclr.lenet import LeNet5, _features, _kernels
+from skclr.lenet import LeNet5, _compiled, _kernels
 from skclr.lenet._vectors import by_vectors
 
 
@@ -24,12 +24,12 @@ def _seed():
         yield
 
 
-def pair(in_channels=1, scale=1.0):
+def pair(in_channels=1):
     """Return a network that numba computes, and the same one of plain modules in float64."""
     net = LeNet5(in_channels, engine="numba")
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter)).mul_(scale)
+            parameter.add_(0.05 * torch.randn_like(parameter))
     plain = nn.Sequential(
         copy.deepcopy(net.conv1), nn.Tanh(), nn.AvgPool2d(2),
         copy.deepcopy(net.conv2), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
@@ -64,12 +64,11 @@ def test_logits_and_gradients_are_those_of_the_plain_modules(in_channels, n, cal
     assert calls_of_numba == [n, n, n]
 
 
-def test_each_sample_has_the_features_that_it_has_alone():
+def test_each_sample_has_the_logits_that_it_has_alone():
     net, _ = pair()
     images = torch.randn(45, 1, 32, 32)
     with torch.no_grad():
-        together = _features.pooled_twice(images, net.conv1, net.conv2)
-        alone = [_features.pooled_twice(one[None], net.conv1, net.conv2) for one in images]
+        together, alone = net(images), [net(one[None]) for one in images]
     assert_array_equal(together.numpy(), torch.cat(alone).numpy())
 
 
@@ -97,29 +96,75 @@ def test_they_are_compiled_once_whatever_the_batch_is_like():
     for in_channels, n in [(1, 1), (1, 16), (3, 33), (1, 0)]:
         net, _ = pair(in_channels)
         net(torch.randn(n, in_channels, 32, 32)).sum().backward()
-    assert len(_kernels.features_of.signatures) == len(_kernels.write_gradients.signatures) == 1
+    for name in ("answer", "write_gradients", "finish_gradients"):
+        assert len(getattr(_kernels, name).signatures) == 1
 
 
 def test_large_activations_saturate_as_tanh_does():
-    net, plain = pair(scale=50.0)
+    net, plain = pair()
     images = 10 * torch.randn(20, 1, 32, 32)
     with torch.no_grad():
-        ours = _features.pooled_twice(images, net.conv1, net.conv2)
-        theirs = plain[:7](images.double())
-    assert ours.abs().max() <= 1
+        for layer in (net.conv1, net.conv2, plain[0], plain[3]):
+            layer.weight.mul_(50.0)
+        ours, theirs = net(images), plain(images.double())
+    assert ours.isfinite().all()
     # a sum that is near nothing among large ones may be on either side in float32
-    assert (ours - theirs).abs().median() < 1e-6
+    assert (ours - theirs).abs().median() < 1e-5
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 17, 100])
+def test_there_may_be_any_number_of_classes(n_classes, calls_of_numba):
+    net, plain = pair()
+    net.fc3 = nn.Linear(84, n_classes)
+    plain[-1] = copy.deepcopy(net.fc3).double()
+    images, targets = torch.randn(37, 1, 32, 32), torch.randint(n_classes, (37,))
+    same_as_plain(net, plain, images)
+    for one, other in zip(
+        gradients(net, images, targets), gradients(plain, images.double(), targets), strict=True
+    ):
+        atol = 2e-5 * float(other.abs().max()) + 1e-12
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=atol)
+    assert calls_of_numba
+
+
+@pytest.mark.parametrize("change", [
+    "a hook on fc1", "a hook on activation3", "another layer", "no bias", "another width",
+    "more layers", "another activation",
+])  # fmt: skip
+def test_linear_layers_that_are_not_the_usual_ones_are_used_as_they_are(change, calls_of_numba):
+    net, plain = pair()
+    seen = []
+    if change.startswith("a hook on "):
+        layer = getattr(net, change.removeprefix("a hook on "))
+        layer.register_forward_hook(lambda layer, args, output: seen.append(output.shape))
+    elif change == "another layer":
+        net.fc2, plain[9] = nn.Identity(), nn.Identity()
+        net.fc3 = nn.Linear(120, 10)
+    elif change == "no bias":
+        net.fc1 = nn.Linear(400, 120, bias=False)
+    elif change == "another width":
+        net.fc1, net.fc2 = nn.Linear(400, 50), nn.Linear(50, 84)
+    elif change == "more layers":
+        net.fc3 = nn.Sequential(nn.Linear(84, 30), nn.Linear(30, 10))
+    else:
+        net.activation4, plain[10] = nn.ReLU(), nn.ReLU()
+    for place, layer in [(7, net.fc1), (9, net.fc2), (11, net.fc3)]:
+        plain[place] = copy.deepcopy(layer).double()
+        plain[place]._forward_hooks.clear()
+    same_as_plain(net, plain, torch.randn(3, 1, 32, 32))
+    assert not calls_of_numba
+    assert len(seen) == change.startswith("a hook on ")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("place", ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"])
-def test_what_is_not_finite_is_seen_where_the_plain_modules_see_it(value, place):
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize(("layer", "place"), [("conv1", 0), ("conv2", 3), ("fc1", 7), ("fc3", 11)])
+def test_what_is_not_finite_is_seen_where_the_plain_modules_see_it(value, layer, place, part):
     net, plain = pair()
     images, targets = torch.randn(20, 1, 32, 32), torch.randint(10, (20,))
-    layer, name = place.split(".")
     with torch.no_grad():
-        for module in (getattr(net, layer), plain[0 if layer == "conv1" else 3]):
-            getattr(module, name).view(-1)[0] = value
+        for module in (getattr(net, layer), plain[place]):
+            getattr(module, part).view(-1)[0] = value
     ours, theirs = net(images), plain(images.double())
     assert_array_equal(torch.isnan(ours).numpy(), torch.isnan(theirs).numpy())
     if np.isnan(value):
@@ -230,7 +275,7 @@ def test_autocast_and_functions_of_torch_get_their_way(calls_of_numba):
 def test_the_default_device_of_torch_is_of_no_account():
     net, plain = pair()
     images, targets = torch.randn(3, 1, 32, 32), torch.tensor([0, 1, 2])
-    _features._spare.clear()
+    _compiled._spare.clear()
     with torch.device("meta"):
         logits = net(images)
         logits.sum().backward()
@@ -242,21 +287,12 @@ def test_the_default_device_of_torch_is_of_no_account():
 def test_a_net_that_first_predicted_in_inference_mode_can_be_trained():
     net, plain = pair()
     images = torch.randn(3, 1, 32, 32)
-    _features._spare.clear()
+    _compiled._spare.clear()
     with torch.inference_mode():
         net(images)
     same_as_plain(net, plain, images)
     net(images).sum().backward()
     assert net.conv1.weight.grad.abs().sum() > 0
-
-
-def test_frozen_convolutions_get_no_gradient():
-    net, _ = pair()
-    net.conv1.requires_grad_(False)
-    net(torch.randn(3, 1, 32, 32)).sum().backward()
-    assert net.conv1.weight.grad is None
-    assert net.conv1.bias.grad is None
-    assert net.conv2.weight.grad.abs().sum() > 0
 
 
 def test_no_images_have_no_logits_and_gradients_of_nothing():
@@ -324,15 +360,15 @@ def test_threads_that_train_side_by_side_have_the_bits_of_one():
 def test_memory_is_used_again_and_that_of_large_batches_is_given_back():
     net, _ = pair()
     gc.collect()  # what earlier tests have left in cycles
-    _features._spare.clear()
+    _compiled._spare.clear()
     for n in (40, 20, 1500, 40):
         net(torch.randn(n, 1, 32, 32)).sum().backward()
     gc.collect()
-    kept = list(_features._spare)
-    of_block, beside = _kernels.sizes_of_memory(1)
+    kept = list(_compiled._spare)
+    of_block, beside = _kernels.sizes_of_memory(1, 10)
     assert [len(memory) for memory in kept] == [beside + 3 * of_block]  # not the quarters of 1500
     net(torch.randn(40, 1, 32, 32)).sum().backward()
-    assert _features._spare[0] is kept[0]
+    assert _compiled._spare[0] is kept[0]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +386,7 @@ def test_the_parts_of_a_batch_can_be_shared_out_and_give_the_same_bits(n, sizes)
         for item in reversed(items):
             function(item)
 
-    with _features.blocks_shared_by(backwards):
+    with _compiled.blocks_shared_by(backwards):
         loss = net(images).square().sum()
     assert [part.images.stop - part.images.start for part in seen[0]] == sizes
     ours = torch.autograd.grad(loss, parameters)
@@ -367,7 +403,7 @@ def test_an_error_in_a_part_is_raised(monkeypatch):
     def fail(*arguments):
         raise MemoryError("none left")
 
-    monkeypatch.setattr(_kernels, "features_of", fail)
+    monkeypatch.setattr(_kernels, "answer", fail)
     with pytest.raises(MemoryError, match="none left"):
         net(torch.randn(64, 1, 32, 32))
 
@@ -375,26 +411,43 @@ def test_an_error_in_a_part_is_raised(monkeypatch):
 def test_memory_is_free_after_the_backward_pass_whoever_keeps_the_answer():
     net, _ = pair()
     gc.collect()
-    _features._spare.clear()
+    _compiled._spare.clear()
     kept = []
     for _ in range(5):
         kept.append(net(torch.randn(20, 1, 32, 32)))
         kept[-1].sum().backward()
-    assert len(_features._spare) == 1
+    assert len(_compiled._spare) == 1
     with pytest.raises(RuntimeError, match="second time"):
         kept[0].sum().backward()
 
 
-def test_convolutions_that_learn_nothing_keep_nothing():
+def test_a_network_that_learns_nothing_keeps_nothing():
     net, _ = pair()
-    for layer in (net.conv1, net.conv2):
-        layer.requires_grad_(False)
+    net.requires_grad_(False)
     gc.collect()
-    _features._spare.clear()
+    _compiled._spare.clear()
     logits = net(torch.randn(20, 1, 32, 32))
-    assert len(_features._spare) == 1
-    logits.sum().backward()
-    assert net.fc1.weight.grad.abs().sum() > 0
+    assert len(_compiled._spare) == 1
+    assert not logits.requires_grad
+
+
+@pytest.mark.parametrize("frozen", [
+    ["conv1"], ["conv1", "conv2"], ["fc1"], ["fc1", "fc2", "fc3"], ["conv2", "fc3"],
+])  # fmt: skip
+def test_what_is_frozen_gets_no_gradient_and_the_rest_gets_its_own(frozen):
+    net, _ = pair()
+    images = torch.randn(20, 1, 32, 32)
+    net(images).square().sum().backward()
+    expected = {name: weights.grad for name, weights in net.named_parameters()}
+    net.zero_grad()
+    for layer in frozen:
+        getattr(net, layer).requires_grad_(False)
+    net(images).square().sum().backward()
+    for name, weights in net.named_parameters():
+        if name.split(".")[0] in frozen:
+            assert weights.grad is None
+        else:
+            assert torch.equal(weights.grad, expected[name])
 
 
 def test_forward_mode_and_what_watches_operations_get_those_of_torch(calls_of_numba):

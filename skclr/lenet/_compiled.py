@@ -1,4 +1,4 @@
-"""The compiled convolutions of LeNet-5 as a differentiable function of torch."""
+"""The compiled LeNet-5 as a differentiable function of torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+_SHAPES = (16, 6, 5, 5), (120, 400), (84, 120)  # of the weights of C3, C5 and F6
 _MOST_KEPT = 16  # blocks of a workspace that is kept for the next call
 _FEWEST_IN_HALVES, _FEWEST_IN_QUARTERS = 4, 8  # blocks, of which each part has two at least
 _spare: deque[np.ndarray] = deque(maxlen=64)  # more than threads have pieces at a time
@@ -70,7 +71,7 @@ def kernels() -> ModuleType:
     return _kernels
 
 
-def takes(images: Tensor, layers: Sequence[nn.Module]) -> bool:
+def takes(images: Tensor, weights: Sequence[Any]) -> bool:
     """Tell whether the compiled functions compute what torch would, rounding aside.
 
     They know float32 on the CPU, gradients of the weights alone, and nothing of autocast,
@@ -79,21 +80,19 @@ def takes(images: Tensor, layers: Sequence[nn.Module]) -> bool:
     Parameters
     ----------
     images : Tensor of shape (n, channels, 32, 32)
-    layers : sequence of torch.nn.Module
-        C1, C3, C5, F6 and the output. They have a bias and no hooks.
+    weights : sequence of torch.nn.Parameter
+        Weight and bias of C1, C3, C5, F6 and the output.
     """
-    weights = _weights(layers)
-    shapes = [weight.shape for weight in weights[::2]]
     return (
         type(images) is Tensor
-        and shapes[:4] == [(6, images.shape[1], 5, 5), (16, 6, 5, 5), (120, 400), (84, 120)]
-        and shapes[4][1:] == (84,)
         and images.dtype == torch.float32
         and not (images.requires_grad and torch.is_grad_enabled())
         and all(
             type(weight) is nn.Parameter and weight.dtype == torch.float32 and weight.is_cpu
             for weight in weights
         )
+        and [weight.shape for weight in weights[:8:2]] == [(6, images.shape[1], 5, 5), *_SHAPES]
+        and weights[8].shape[1:] == (84,)
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
@@ -101,14 +100,8 @@ def takes(images: Tensor, layers: Sequence[nn.Module]) -> bool:
     )
 
 
-def _weights(layers: Sequence[nn.Module]) -> list[Any]:
-    """Return weight and bias of each layer."""
-    return [part for layer in layers for part in (layer.weight, layer.bias)]
-
-
-def logits_of(images: Tensor, layers: Sequence[nn.Module]) -> Tensor:
-    """Return the logits of shape (n, classes), with what `takes` takes."""
-    weights = _weights(layers)
+def logits_of(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Return the logits of shape (n, classes), of what `takes` takes."""
     compute_all = getattr(_shared, "compute_all", _in_turn)
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
         return _Logits.apply(images, compute_all, *weights)
