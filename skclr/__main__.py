@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
                 epochs=arguments.epochs,
                 seed=arguments.seed,
                 n_jobs=arguments.jobs,
+                engine=arguments.engine,
                 force=arguments.force,
                 resume=arguments.resume,
                 verbose=not arguments.quiet,
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         _write(f"\nInterrupted. {_say_what_is_kept(output, earlier)}", sys.stderr)
         return _TERMINATED if isinstance(stop, _Termination) else _INTERRUPTED
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         _write(f"skclr: {error}", sys.stderr)
         return _FAILED
     finally:
@@ -220,6 +221,13 @@ def _parser():
         metavar="N",
         help="trainings at the same time (default: as many as there are cores); "
         "the results do not depend on it",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=["torch", "numba"],
+        default="torch",
+        help="what computes the network: torch's operations (default), or functions that numba "
+        "compiles, which are faster and need the extra skclr[numba]",
     )
     parser.add_argument("--force", action="store_true", help="overwrite a study in the folder")
     parser.add_argument(

@@ -146,7 +146,7 @@ class LeNet5(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "engine":
-            _check_engine(value, self.activation)
+            check_engine(value, self.activation)
         super().__setattr__(name, value)
         if name == "activation":
             shared = not isinstance(value, nn.Module) or bool(value.state_dict())
@@ -303,7 +303,8 @@ def _make_activation(activation: Any) -> nn.Module:
     return module
 
 
-def _check_engine(engine: Any, activation: nn.Module) -> None:
+def check_engine(engine: Any, activation: nn.Module) -> None:
+    """Raise an error that tells why an engine cannot compute a network with this activation."""
     if engine not in ("torch", "numba"):
         raise ValueError(f"engine must be 'torch' or 'numba', got {engine!r}.")
     if engine == "torch":

@@ -195,6 +195,9 @@ def compared_epochs(epochs: int) -> int:
 
 def _estimator(study, ticker, **parameters):
     """Return the published set-up: pixels from 0 to 1, augmented, SGD with momentum, batch 64."""
+    engine = study.settings["engine"]
+    if engine != "torch":
+        parameters["module__engine"] = engine
     return CLRLeNetClassifier(
         standardize=False,
         augmentation=RandomShiftFlip(),

@@ -21,8 +21,8 @@ from skclr.study._findings import RUNS, Study
 from skclr.study._folder import CHECKPOINTS, STATE
 
 # what two studies have in common that are one
-_TOLD_BY = ("data", "n_train", "n_test", "n_classes", "epochs", "doubling_epochs", "seed", "digest",
-            "skclr", "torch")  # fmt: skip
+_TOLD_BY = ("data", "n_train", "n_test", "n_classes", "epochs", "doubling_epochs", "seed", "engine",
+            "digest", "skclr", "torch")  # fmt: skip
 
 
 _PATIENCE = 600.0  # seconds
@@ -50,6 +50,7 @@ def read_study(output: Path, settings: Mapping[str, Any]) -> Study:
     """
     try:
         state = json.loads((output / STATE).read_text(encoding="utf-8"))
+        state = {"engine": "torch", **state}  # as it was before there was another one
         finished = [str(part) for part in state["finished"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{output / STATE} does not say what the study is: {error!r}.") from None

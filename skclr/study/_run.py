@@ -17,6 +17,7 @@ from skclr._fingerprint import data_digest
 from skclr._process import flushable_streams
 from skclr._progress import progress
 from skclr.datasets import fetch_fashion_mnist, load_fashion_mnist_sample
+from skclr.lenet import check_engine
 from skclr.study._findings import Study
 from skclr.study._folder import claim_folder, clear_checkpoints, clear_leftovers, write_state
 from skclr.study._page import write_report
@@ -43,6 +44,7 @@ def run(
     epochs: int | None = None,
     seed: int = 0,
     n_jobs: int | None = -1,
+    engine: str = "torch",
     force: bool = False,
     resume: bool = False,
     verbose: int = 0,
@@ -64,6 +66,9 @@ def run(
         Determines everything but the seconds.
     n_jobs : int or None, default=-1
         Trainings at the same time, as in joblib; the results do not depend on it.
+    engine : {"torch", "numba"}, default="torch"
+        What computes the network, see :class:`~skclr.lenet.LeNet5`. Numbers differ as those of two
+        seeds do.
     force : bool, default=False
         Whether a study that the folder already holds is overwritten.
     resume : bool, default=False
@@ -85,6 +90,8 @@ def run(
         neither `force` nor `resume` is given.
     ValueError
         If a parameter is not valid, or the study to be resumed is another one.
+    ImportError
+        If `engine` is ``"numba"`` and numba is not installed.
     OSError
         If the full set is not found and cannot be downloaded.
     DivergenceError, KeyboardInterrupt
@@ -103,11 +110,12 @@ def run(
     """
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs!r}.")
+    check_engine(engine, torch.nn.Tanh())
     name = data if isinstance(data, str) else "own"
     images = _load(data)
     epochs = epochs or _EPOCHS.get(name, 20)
     output = Path(output)
-    settings = _settings(name, images, epochs, seed)
+    settings = _settings(name, images, epochs, seed, engine)
     if resume and not force and holds_study(output):
         study = read_study(output, settings)
     else:
@@ -159,7 +167,7 @@ def _scaled(X):
     return X
 
 
-def _settings(name: str, images: Images, epochs: int, seed: int) -> dict[str, Any]:
+def _settings(name: str, images: Images, epochs: int, seed: int, engine: str) -> dict[str, Any]:
     X, y, X_test, _ = images
     return {
         "data": name,
@@ -169,6 +177,7 @@ def _settings(name: str, images: Images, epochs: int, seed: int) -> dict[str, An
         "epochs": epochs,
         "doubling_epochs": _doubling_epochs(epochs),
         "seed": seed,
+        "engine": engine,
         "digest": data_digest(images),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "skclr": skclr.__version__,

@@ -13,7 +13,7 @@ def test_the_command_line_explains_itself_and_refuses_nonsense(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     assert "--force" in capsys.readouterr().out
-    for wrong in (["--data", "half"], ["--epochs", "0"], ["--nonsense"]):
+    for wrong in (["--data", "half"], ["--epochs", "0"], ["--engine", "jax"], ["--nonsense"]):
         with pytest.raises(SystemExit) as stopped:
             main(wrong)
         assert stopped.value.code == 2
@@ -25,6 +25,15 @@ def test_the_command_line_answers_a_taken_folder_in_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("skclr: ")
     assert error.count("\n") == 1
+
+
+def test_without_numba_its_engine_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert main(["--engine", "numba", "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "pip install 'skclr[numba]'" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_package_runs_as_a_module():

@@ -38,6 +38,7 @@ def few_settings():
         "n_classes": 2,
         "epochs": 1,
         "seed": 0,
+        "engine": "torch",
         "started": "2024-01-01T00:00:00+00:00",
         "skclr": "0",
         "torch": "0",

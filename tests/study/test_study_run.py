@@ -52,6 +52,7 @@ def test_the_same_seed_gives_the_same_study_whatever_the_number_of_jobs(finished
         ({"data": "half"}, "data must be one of"),
         ({"data": (1, 2)}, "data must be"),
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"engine": "jax"}, "engine must be 'torch' or 'numba'"),
     ],
 )
 def test_bad_arguments_are_answered_before_a_folder_is_made(bad, message, tmp_path):
@@ -98,3 +99,21 @@ def test_pictures_that_cannot_be_drawn_keep_back_no_report(
         study.run(tmp_path, data=images, epochs=1, n_jobs=1)
     assert json.loads((tmp_path / "study.json").read_text())["state"] == state
     assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_study_by_numba_differs_in_its_bits_alone(finished, tmp_path, images, calls_of_numba):
+    found = study.run(tmp_path, data=images, epochs=2, n_jobs=1, engine="numba")
+    assert calls_of_numba
+    assert not np.array_equal(found.sweep.losses, finished.sweep.losses)
+    assert found.sweep.losses.flat[0] == pytest.approx(finished.sweep.losses.flat[0], rel=1e-4)
+    assert [*found.summary["run"]] == [*finished.summary["run"]]
+    assert [*found.summary["updates"]] == [*finished.summary["updates"]]
+    with pytest.raises(ValueError, match="engine is numba there and torch here"):
+        study.run(tmp_path, data=images, epochs=2, n_jobs=1, resume=True)
+    state = tmp_path / "study.json"
+    before = json.loads(state.read_text())
+    del before["engine"]  # as a version wrote it that had one engine
+    state.write_text(json.dumps(before))
+    with pytest.raises(ValueError, match="engine is torch there and numba here"):
+        study.run(tmp_path, data=images, epochs=2, n_jobs=1, resume=True, engine="numba")
