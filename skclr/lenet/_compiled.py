@@ -93,6 +93,7 @@ def takes(images: Tensor, weights: Sequence[Any]) -> bool:
         )
         and [weight.shape for weight in weights[:8:2]] == [(6, images.shape[1], 5, 5), *_SHAPES]
         and weights[8].shape[1:] == (84,)
+        and all(weights[k + 1].shape == weights[k].shape[:1] for k in range(0, 10, 2))
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
@@ -126,7 +127,7 @@ class _Workspace:
     """Memory for what a backward pass needs, from those before it and for those after it.
 
     It is half a megabyte a block: to get it from the system for each piece of a batch would take
-    as long as a part of the computing. Rows begin at multiples of 64 bytes, as torch's memory does
+    as long as a part of the computing. It begins at a multiple of 64 bytes, as torch's memory does
     and NumPy's does not: else each vector that is read may lie in two lines of the cache.
     """
 

@@ -245,6 +245,15 @@ def test_gradients_of_the_images_are_those_of_the_plain_modules(calls_of_numba):
     assert not calls_of_numba
 
 
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "fc1", "fc2", "fc3"])
+def test_a_bias_of_another_size_gets_the_error_of_torch(layer, calls_of_numba):
+    net, _ = pair()
+    getattr(net, layer).bias = nn.Parameter(torch.zeros(3))
+    with pytest.raises(RuntimeError, match=r"shape|size|expand"):
+        net(torch.randn(4, 1, 32, 32))
+    assert not calls_of_numba
+
+
 def test_float64_stays_float64(calls_of_numba):
     net, plain = pair()
     images = torch.randn(4, 1, 32, 32, dtype=torch.float64)
