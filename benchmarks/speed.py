@@ -5,11 +5,10 @@
 One table from one run: seconds an epoch at five batch sizes, medians of interleaved repeats, of a
 bare PyTorch loop over tensors, skorch with its DataLoader, the published Keras program (skipped
 with a message where its Python is missing, see keras_program.py), CLRLeNetClassifier, the same with
-compile=True, with the augmentation of the Keras program, with the convolutions that numba compiles,
-and with both. Each runs in a process of its
-own, which keeps its data and its network from one repeat to the next; while one computes, the
-others wait. Then peak memory, `predict` on 10,000 images, and the parts of an epoch. It takes about
-20 minutes on two cores; let nothing else run meanwhile.
+compile=True, with the augmentation of the Keras program, with the network that numba compiles, and
+with both. Each runs in a process of its own, which keeps its data and its network from one repeat
+to the next; while one computes, the others wait. Then peak memory, `predict` on 10,000 images, and
+the parts of an epoch. It takes about 20 minutes on two cores; let nothing else run meanwhile.
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """LeNet-5 with tanh and average pooling, compiled for the processor at hand by numba.
 
-All of it works on blocks: 16 samples, each number of which lies beside that of the next sample, so
-that maps are arrays of shape (maps, height, width * 16). The operations that a sample goes through
-do not depend on how many there are.
+All of it works on blocks: 16 samples, each number of which lies beside that of the next sample. The
+operations that a sample goes through do not depend on how many there are.
 
 To import this file needs numba, and compiles nothing: the first call does, and keeps what it has
 compiled on disk, beside this file or in the user's folder for caches.
@@ -11,10 +10,10 @@ compiled on disk, beside this file or in the user's folder for caches.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import zlib
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -59,15 +58,16 @@ _correlate_output = by_vectors(OUTPUT.correlate)
 
 @cache
 def _checksum() -> str:
-    """Return what differs where the instructions do that become part of compiled functions."""
-    sources = inspect.getsource(_layers) + inspect.getsource(_vectors)
-    return f"{zlib.crc32(sources.encode()):08x}"
+    """Return what differs where the code of any of the compiled functions does."""
+    files = (__file__, _layers.__file__, _vectors.__file__)
+    return f"{zlib.crc32(b''.join(Path(file).read_bytes() for file in files)):08x}"
 
 
 def _compiled(function: Callable) -> Any:
     """Return a function that is compiled at its first call, and runs without Python's lock.
 
-    What is kept of it on disk goes by its name, and serves until this file changes.
+    What is kept of it on disk goes by its name. By itself numba would look at the date of this file
+    alone, and not at those of the files that it imports.
     """
     compiled = numba.njit(function, nogil=True, error_model="numpy")
     with contextlib.suppress(RuntimeError, OSError):  # no folder to write to, or no source:

@@ -70,7 +70,8 @@ class LeNet5(nn.Module):
         does not return a module; if `engine` is neither of its values, or ``"numba"`` with another
         activation; from ``forward``, if the images are not ``(n, in_channels, 32, 32)``.
     ImportError
-        If `engine` is ``"numba"`` and numba is not installed.
+        If `engine` is ``"numba"`` and numba is not installed, or told by ``NUMBA_DISABLE_JIT`` to
+        compile nothing.
 
     Notes
     -----
@@ -91,9 +92,10 @@ class LeNet5(nn.Module):
     cache. They know float32 and gradients of the weights, which cannot be differentiated again, nor
     taken for several outputs at once: where gradients of the images are wanted, under autocast, in
     float64, with forward-mode differentiation and within ``torch.func``, and where any layer was
-    replaced by one of another shape or kind, parametrized or given hooks, the operations of torch
-    serve here, too. The attribute ``engine`` can be set later; weights fit either. Bits are those
-    of one engine: with the other, a training with the same seed ends with other ones.
+    replaced by one of another kind or shape (but for the number of classes), parametrized or given
+    hooks, the operations of torch serve here, too. The attribute ``engine`` can be set later;
+    weights fit either. Bits are those of one engine: with the other, a training with the same seed
+    ends with other ones.
 
     References
     ----------

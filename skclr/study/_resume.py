@@ -22,7 +22,7 @@ from skclr.study._folder import CHECKPOINTS, STATE
 
 # what two studies have in common that are one
 _TOLD_BY = ("data", "n_train", "n_test", "n_classes", "epochs", "doubling_epochs", "seed", "engine",
-            "digest", "skclr", "torch")  # fmt: skip
+            "digest", "skclr", "torch", "numba")  # fmt: skip
 
 
 _PATIENCE = 600.0  # seconds

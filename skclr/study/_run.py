@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 from datetime import datetime, timezone
@@ -68,7 +69,7 @@ def run(
         Trainings at the same time, as in joblib; the results do not depend on it.
     engine : {"torch", "numba"}, default="torch"
         What computes the network, see :class:`~skclr.lenet.LeNet5`. Numbers differ as those of two
-        seeds do.
+        seeds do: the bits are others, and what the augmentation draws.
     force : bool, default=False
         Whether a study that the folder already holds is overwritten.
     resume : bool, default=False
@@ -91,7 +92,7 @@ def run(
     ValueError
         If a parameter is not valid, or the study to be resumed is another one.
     ImportError
-        If `engine` is ``"numba"`` and numba is not installed.
+        If `engine` is ``"numba"`` and numba is not installed or told to compile nothing.
     OSError
         If the full set is not found and cannot be downloaded.
     DivergenceError, KeyboardInterrupt
@@ -182,6 +183,7 @@ def _settings(name: str, images: Images, epochs: int, seed: int, engine: str) ->
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "skclr": skclr.__version__,
         "torch": torch.__version__,
+        "numba": importlib.metadata.version("numba") if engine == "numba" else None,
         "python": platform.python_version(),
         "cores": joblib.cpu_count(),
     }

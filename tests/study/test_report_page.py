@@ -42,6 +42,7 @@ def few_settings():
         "started": "2024-01-01T00:00:00+00:00",
         "skclr": "0",
         "torch": "0",
+        "numba": None,
         "python": "0",
         "cores": 1,
     }

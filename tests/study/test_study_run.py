@@ -2,6 +2,7 @@
 
 import json
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,7 +103,9 @@ def test_pictures_that_cannot_be_drawn_keep_back_no_report(
 
 
 @pytest.mark.slow
-def test_a_study_by_numba_differs_in_its_bits_alone(finished, tmp_path, images, calls_of_numba):
+def test_a_study_by_numba_is_told_from_one_by_torch_and_of_another_version(
+    finished, tmp_path, images, calls_of_numba
+):
     found = study.run(tmp_path, data=images, epochs=2, n_jobs=1, engine="numba")
     assert calls_of_numba
     assert not np.array_equal(found.sweep.losses, finished.sweep.losses)
@@ -110,10 +113,15 @@ def test_a_study_by_numba_differs_in_its_bits_alone(finished, tmp_path, images, 
     assert found.sweep.losses.flat[0] == pytest.approx(first, rel=0.05)
     assert [*found.summary["run"]] == [*finished.summary["run"]]
     assert [*found.summary["updates"]] == [*finished.summary["updates"]]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"numba {numba.__version__}" in page
     with pytest.raises(ValueError, match="engine is numba there and torch here"):
         study.run(tmp_path, data=images, epochs=2, n_jobs=1, resume=True)
     state = tmp_path / "study.json"
     before = json.loads(state.read_text())
+    state.write_text(json.dumps(before | {"numba": "0.1"}))
+    with pytest.raises(ValueError, match=r"numba is 0\.1 there and"):
+        study.run(tmp_path, data=images, epochs=2, n_jobs=1, resume=True, engine="numba")
     del before["engine"]  # as a version wrote it that had one engine
     state.write_text(json.dumps(before))
     with pytest.raises(ValueError, match="engine is torch there and numba here"):
