@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -26,6 +26,7 @@ _COEFFICIENTS = (
 _INDEX = ir.IntType(64)
 _Number: TypeAlias = "int | ir.Value"
 Tile: TypeAlias = "tuple[int, int]"
+_Size = TypeVar("_Size", int, Tile)
 
 
 class Vectors:
@@ -49,9 +50,9 @@ class Vectors:
     def index(self, number: _Number) -> ir.Value:
         return _INDEX(number) if isinstance(number, int) else number
 
-    def choose(self, tiles: tuple[Tile, Tile]) -> Tile:
-        """Return the first of two tiles for 32 registers of 16 numbers, else the second."""
-        return tiles[0] if self.is_wide else tiles[1]
+    def choose(self, sizes: tuple[_Size, _Size]) -> _Size:
+        """Return the first of two sizes for 32 registers of 16 numbers, else the second."""
+        return sizes[0] if self.is_wide else sizes[1]
 
     @contextlib.contextmanager
     def loop(self, first: _Number, end: _Number, step: int = 1) -> Iterator[ir.Value]:
