@@ -16,7 +16,7 @@ from skclr._process._group import (
 )
 from skclr._process._interrupts import Interrupts, watched_interrupts
 from skclr._process._streams import flushable_streams
-from skclr._process._threads import one_thread, side_by_side
+from skclr._process._threads import enlist, one_thread, side_by_side
 from skclr._process._turns import process_lock
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Interrupts",
     "as_bytes",
     "draw_seed",
+    "enlist",
     "find_group",
     "flushable_streams",
     "generator_states",

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -15,6 +15,23 @@ from skclr._process._turns import process_lock
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 _helpers: _Helpers | None = None
+
+
+class Crew(Protocol):
+    """Who can be served by other threads, in code that does without Python's lock."""
+
+    @property
+    def n_serving(self) -> int:
+        """How many serve, or are on their way."""
+
+    def expect_one(self) -> None:
+        """Count one who is on the way to `serve`."""
+
+    def serve(self) -> None:
+        """Take part until dismissed, or until there has been nothing to do for a while."""
+
+    def dismiss(self) -> None:
+        """Have those who serve return."""
 
 
 @contextmanager
@@ -51,6 +68,16 @@ def side_by_side(function: Callable[[_Item], _Answer], items: Sequence[_Item]) -
     return helpers.map(function, items)
 
 
+def enlist(crew: Crew, n: int) -> None:
+    """Have up to `n` of the other threads serve a crew, without waiting for them.
+
+    Where `side_by_side` calls in turn, none is enlisted. When there are items for them, and at the
+    end of `one_thread`, they are dismissed.
+    """
+    if _helpers is not None and _helpers.can_help:
+        _helpers.enlist(crew, n)
+
+
 class _Helpers:
     """Threads beside the one that a training runs in, started when there is something to do."""
 
@@ -61,6 +88,7 @@ class _Helpers:
         self._threads: list[threading.Thread] = []
         # the fastest way to hand something to a thread: it is done twice for each batch
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._crew: Crew | None = None
         self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
 
     @property
@@ -79,10 +107,19 @@ class _Helpers:
                 for place in places:  # whoever is free takes the next
                     answers[place] = function(items[place])
 
+        def work_and_tell():
+            outcome = None
+            try:
+                work()
+            except BaseException as error:
+                outcome = error
+            self._outcomes.put(outcome)
+
+        self._dismiss()
         self._start(n_helping)
         self._are_busy = True
         for _ in range(n_helping):
-            self._tasks.put(work)
+            self._tasks.put(work_and_tell)
         try:
             work()
         finally:
@@ -92,6 +129,19 @@ class _Helpers:
             raise error
         return answers
 
+    def enlist(self, crew, n):
+        n = min(n, self._n)
+        self._start(n)
+        self._crew = crew
+        for _ in range(n - crew.n_serving):
+            crew.expect_one()
+            self._tasks.put(crew.serve)
+
+    def _dismiss(self):
+        if self._crew is not None:
+            self._crew.dismiss()
+            self._crew = None
+
     def _start(self, n):
         while len(self._threads) < n:
             thread = threading.Thread(target=self._serve, name="skclr", daemon=True)
@@ -100,17 +150,12 @@ class _Helpers:
 
     def _serve(self):
         torch.set_num_threads(1)
-        while (work := self._tasks.get()) is not None:
-            outcome = None
-            try:
-                work()
-            except BaseException as error:
-                outcome = error
-            del work  # and with it what it was given to work on
-            self._outcomes.put(outcome)
-            del outcome
+        while (task := self._tasks.get()) is not None:
+            task()
+            del task  # and with it what it was given to work on
 
     def close(self):
+        self._dismiss()
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:

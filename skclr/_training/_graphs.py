@@ -199,7 +199,7 @@ class _Inputs:
         self.piece = Piece(
             torch.zeros(shape, dtype=dtype, device=device),
             torch.zeros_like(piece.targets, device=device),
-            piece.share,
+            piece.n_total,
             weights=None if weights is None else torch.ones_like(weights, device=device),
         )
 

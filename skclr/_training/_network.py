@@ -9,10 +9,10 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from skclr._process import side_by_side
+from skclr._process import enlist, side_by_side
 from skclr._training._pieces import cut, draw_nothing, fewest_to_share
 from skclr._training._state import PredictionState
-from skclr.lenet import blocks_shared_by
+from skclr.lenet import blocks_shared_by, cross_entropy_at_once
 
 Answer: TypeAlias = "torch.Tensor | tuple[Any, ...]"
 _Item = TypeVar("_Item")
@@ -103,7 +103,7 @@ class Network:
         if self.is_compiled and len(images) > 1:  # else each size of a batch is compiled anew
             torch._dynamo.mark_dynamic(images, 0)
         try:
-            with blocks_shared_by(side_by_side):
+            with blocks_shared_by(enlist):
                 answer = self.module(images)
         except _OF_SHAPES as error:
             if self._has_answered or is_lack_of_compiler(error):
@@ -121,6 +121,26 @@ class Network:
                 f"class, got {tuple(scores.shape)}."
             )
         return answer
+
+    def cross_entropy(
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        n_total: int,
+        parameters: Sequence[nn.Parameter],
+    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]] | None:
+        """Return the loss of prepared images, their scores, and gradients of the parameters.
+
+        It is the sum of the losses over `n_total`. Where the network cannot be asked for all of
+        that at once, the return is None.
+        """
+        if self.is_compiled:
+            return None
+        with blocks_shared_by(enlist):
+            outcome = cross_entropy_at_once(self.module, images, targets, n_total, parameters)
+        if outcome is None or outcome.logits.shape[1] != len(self.state.classes):
+            return None  # which `answer` raises an error for
+        return outcome
 
     def infer(self, images: torch.Tensor) -> Answer:
         """Return the answer to a batch of images as they came in, cut into pieces if it can be."""

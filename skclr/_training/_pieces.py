@@ -32,13 +32,18 @@ _DRAWING_NOTHING = frozenset(
 
 
 class Piece(NamedTuple):
-    """A part of a batch, and its share of the batch's samples."""
+    """A part of a batch of so many samples."""
 
     images: torch.Tensor
     targets: torch.Tensor
-    share: float
+    n_total: int
     generator: torch.Generator | None = None
     weights: torch.Tensor | None = None
+
+    @property
+    def share(self) -> float:
+        """Its share of the batch's samples."""
+        return len(self.targets) / self.n_total
 
 
 def is_mean_of_pieces(criterion: nn.Module, module: nn.Module) -> bool:

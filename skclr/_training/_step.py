@@ -14,6 +14,7 @@ from skclr._training._graphs import UpdateGraphs
 from skclr._training._losses import each_sample, weighted
 from skclr._training._network import Network, join_answers, parameter_names
 from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
+from skclr.lenet import has_hooks
 
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -74,6 +75,13 @@ class TrainingStep:
             and loss_draws_nothing
             and draw_nothing(criterion, module)
         )
+        self.asks_at_once = (
+            self.cuts
+            and loss_draws_nothing
+            and type(criterion) is nn.CrossEntropyLoss
+            and criterion.label_smoothing == 0
+            and not has_hooks(criterion)
+        )
         self.parameters = [part for part in module.parameters() if part.requires_grad]
         self.graphs = graphs if graphs is not None and graphs.take(self) else None
 
@@ -96,13 +104,34 @@ class TrainingStep:
             return recorded
         losses, answers = [], []
         for piece in pieces:
-            loss, answer = self._loss(piece)
-            if len(pieces) > 1:
-                loss = loss * piece.share
-            loss.backward()
+            images = self.images_of(piece)
+            if (outcome := self._at_once(images, piece)) is not None:
+                loss, answer, gradients = outcome
+                self._accumulate(gradients)
+            else:
+                answer = self.network.answer(images)
+                loss = self.loss_of(answer, images, piece)
+                if len(pieces) > 1:
+                    loss = loss * piece.share
+                loss.backward()
             losses.append(loss.detach())
             answers.append(answer)
         return {"loss": sum(losses), "y_pred": join_answers(answers)}
+
+    def _at_once(self, images, piece):
+        """Return loss, answer and gradients if the network computes all of them itself, or None."""
+        if not self.asks_at_once or piece.weights is not None:
+            return None
+        return self.network.cross_entropy(images, piece.targets, piece.n_total, self.parameters)
+
+    def _accumulate(self, gradients):
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if gradient is None:  # of one that the loss does not depend on
+                continue
+            # compiled code returns them as it likes, and optimizers expect those of the parameter
+            if gradient.stride() != parameter.stride():
+                gradient = torch.empty_like(parameter).copy_(gradient)
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     def _side_by_side(self, pieces):
         """Give each thread a piece at a time; add up the gradients in the order of the pieces.
@@ -112,13 +141,23 @@ class TrainingStep:
         exchange = self.exchange
 
         def compute(piece):
-            loss, answer = self._loss(piece)
+            images = self.images_of(piece)
+            return self._at_once(images, piece) or by_share(images, piece)
+
+        def by_share(images, piece):
+            answer = self.network.answer(images)
+            loss = self.loss_of(answer, images, piece)
             share = loss.new_tensor(piece.share)
             gradients = torch.autograd.grad(loss, self.parameters, share)
-            return loss.detach() * share, answer.detach(), gradients
+            return loss.detach() * share, detached(answer), gradients
 
         def compute_as_in_turn(piece):
-            loss, answer = self._loss(piece)
+            images = self.images_of(piece)
+            return self._at_once(images, piece) or as_in_turn(images, piece)
+
+        def as_in_turn(images, piece):
+            answer = self.network.answer(images)
+            loss = self.loss_of(answer, images, piece)
             if len(pieces) > 1:
                 loss = loss * piece.share
             gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
@@ -133,13 +172,7 @@ class TrainingStep:
             losses, answers, totals = exchange(
                 compute if self.shares else compute_as_in_turn, pieces
             )
-        for parameter, total in zip(self.parameters, totals, strict=True):
-            if total is None:  # of one that the loss does not depend on
-                continue
-            # compiled code returns them as it likes, and optimizers expect those of the parameter
-            if total.stride() != parameter.stride():
-                total = torch.empty_like(parameter).copy_(total)
-            parameter.grad = total if parameter.grad is None else parameter.grad + total
+        self._accumulate(totals)
         return {"loss": sum(losses), "y_pred": join_answers(answers)}
 
     def _pieces(self, images, targets, weights):
@@ -150,7 +183,7 @@ class TrainingStep:
             Piece(
                 images[part],
                 targets[part],
-                len(targets[part]) / n,
+                n,
                 self._generator(),
                 None if weights is None else weights[part],
             )
@@ -160,11 +193,6 @@ class TrainingStep:
     def _generator(self):
         """Return what a piece's augmentation draws from, where it takes a generator."""
         return torch.Generator().manual_seed(draw_seed()) if self.takes_generator else None
-
-    def _loss(self, piece):
-        images = self.images_of(piece)
-        answer = self.network.answer(images)
-        return self.loss_of(answer, images, piece), answer
 
     def images_of(self, piece: Piece) -> torch.Tensor:
         """Return the images of a piece prepared and augmented."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,36 +15,43 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from skclr.lenet._crew import Crew
+
 _SHAPES = (16, 6, 5, 5), (120, 400), (84, 120)  # of the weights of C3, C5 and F6
-_MOST_KEPT = 16  # blocks of a workspace that is kept for the next call
-_FEWEST_IN_HALVES, _FEWEST_IN_QUARTERS = 4, 8  # blocks, of which each part has two at least
+_MOST_KEPT = 1 << 22  # numbers: memory for more is given back
 _spare: deque[np.ndarray] = deque(maxlen=64)  # more than threads have pieces at a time
-_shared = threading.local()
+_NONE = (None,) * 10
+# older versions of torch do not tell whether a backward pass may be gone through again
+_is_graph_kept = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
+
+
+class _OfThread(threading.local):
+    """What a thread computes with: its crew, and what has others serve it."""
+
+    enlist: Callable[[Crew, int], Any] | None = None
+    crew: Crew | None = None
+
+
+_own = _OfThread()
 
 
 @contextmanager
-def blocks_shared_by(compute_all: Callable[[Callable, Sequence], Any]) -> Iterator[None]:
-    """Have a function that maps by threads share out the blocks of a batch, in this thread.
+def blocks_shared_by(enlist: Callable[[Crew, int], Any]) -> Iterator[None]:
+    """Have other threads take their parts of the batches that this thread computes.
 
     Parameters
     ----------
-    compute_all : callable
-        ``compute_all(function, items)`` calls the function with each item, at the same time if it
-        likes. The halves of a batch of more than 48 images, and the quarters of one of more than
-        112, are such items, in the forward pass and in its backward pass. Their gradients are added
-        in order: no bit depends on how they are shared.
+    enlist : callable
+        ``enlist(crew, n)`` has up to `n` threads serve the crew, or none, and does not wait for
+        them. What falls in parts are batches of more than 48 images, in halves, and of more than
+        112, in quarters, in the forward pass and in its backward pass. Their gradients are added in
+        order: no bit depends on who takes which.
     """
-    outer = getattr(_shared, "compute_all", _in_turn)
-    _shared.compute_all = compute_all
+    outer, _own.enlist = _own.enlist, enlist
     try:
         yield
     finally:
-        _shared.compute_all = outer
-
-
-def _in_turn(function, items):
-    for item in items:
-        function(item)
+        _own.enlist = outer
 
 
 def kernels() -> ModuleType:
@@ -103,44 +109,64 @@ def takes(images: Tensor, weights: Sequence[Any]) -> bool:
 
 def logits_of(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """Return the logits of shape (n, classes), of what `takes` takes."""
-    compute_all = getattr(_shared, "compute_all", _in_turn)
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
-        return _Logits.apply(images, compute_all, *weights)
-    return _compute(images, weights, compute_all, keeps=False)[0]
+        return _Logits.apply(images, *weights)
+    compiled = kernels()
+    return _Batch(compiled.FOR_ANSWERS, images, weights).answer(images, weights)
 
 
-def _graph_is_kept() -> bool:
-    """Tell whether the backward pass under way may be gone through again."""
-    known = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return known is None or known()  # else, as with older versions of torch, until the graph goes
+class Outcome(NamedTuple):
+    """What a training needs of a batch: its loss, a scalar, the logits, and gradients."""
+
+    loss: Tensor
+    logits: Tensor
+    gradients: list[Tensor]
 
 
-class _Kept(NamedTuple):
-    """What gradients are made of: arrays of weights, what linear layers saw, parts of a batch."""
+def cross_entropy_of(
+    images: Tensor, targets: Tensor, weights: Sequence[Tensor], n_total: int
+) -> Outcome | None:
+    """Return the cross-entropy of what `takes` takes, with its gradients, 16 samples at a time.
 
-    weights: tuple[np.ndarray, ...]
-    seen: np.ndarray
-    parts: list[_Part]
+    Parameters
+    ----------
+    images : Tensor of shape (n, channels, 32, 32)
+    targets : Tensor of int64 of shape (n,)
+    weights : sequence of Tensor
+        Weight and bias of each layer. There are gradients of those that require them.
+    n_total : int
+        By which the sum of the losses is divided.
+
+    Returns
+    -------
+    Outcome or None
+        None where a target is none of the classes.
+    """
+    return _Batch(kernels().FOR_TRAINING, images, weights).train(images, targets, weights, n_total)
+
+
+@cache
+def _sizes(purpose, n, channels, classes):
+    """Return how many numbers of memory a batch takes, and in how many parts it falls."""
+    compiled = kernels()
+    return compiled.size_of_memory(purpose, n, channels, classes), compiled.n_parts_of(n)
 
 
 class _Workspace:
-    """Memory for what a backward pass needs, from those before it and for those after it.
+    """Memory for a batch, from those before it and for those after it.
 
-    It is half a megabyte a block: to get it from the system for each piece of a batch would take
-    as long as a part of the computing. It begins at a multiple of 64 bytes, as torch's memory does
-    and NumPy's does not: else each vector that is read may lie in two lines of the cache.
+    It is half a megabyte for 16 images: to get it from the system each time would take as long as a
+    part of the computing. It begins at a multiple of 64 bytes, as torch's memory does and NumPy's
+    does not: else each vector that is read may lie in two lines of the cache.
     """
 
-    def __init__(self, n_blocks: int, channels: int, classes: int):
-        of_block, beside = kernels().sizes_of_memory(channels, classes)
-        size = beside + n_blocks * of_block
+    def __init__(self, size: int):
         memory = self._kept(size)
-        self.n_blocks = n_blocks
-        self.memory: np.ndarray = self._new(size) if memory is None else memory
+        self.memory: Tensor = self._new(size) if memory is None else memory
 
     @staticmethod
     def _new(size):
-        return torch.empty(size, dtype=torch.float32, device="cpu").numpy()
+        return torch.empty(size, dtype=torch.float32, device="cpu")
 
     @staticmethod
     def _kept(size):
@@ -151,92 +177,102 @@ class _Workspace:
                 return None
             if len(memory) >= size:
                 return memory
-            # that of smaller pieces or of another training is given up
+            # that of smaller batches or of another training is given up
 
     def __del__(self) -> None:
         memory = vars(self).get("memory")  # there is none when there was not enough of it
-        if memory is not None and self.n_blocks <= _MOST_KEPT:
+        if memory is not None and len(memory) <= _MOST_KEPT:
             _spare.append(memory)
 
 
-class _Part:
-    """Some images of a batch that follow each other, with what their backward pass needs."""
+class _Batch:
+    """Images on their way through the network: how many, and what gradients are made of."""
 
-    def __init__(self, first: int, end: int, channels: int, classes: int, *, keeps: bool):
-        n_blocks = math.ceil((end - first) / kernels().SAMPLES) if keeps else min(end - first, 1)
-        self.images = slice(first, end)
-        self.workspace = _Workspace(n_blocks, channels, classes)
+    def __init__(self, purpose: int, images: Tensor, weights: Sequence[Tensor]):
+        n, channels, *_ = images.shape
+        self._sizes = purpose, n, channels, len(weights[-1])
+        size, self._n_parts = _sizes(*self._sizes)
+        self._workspace = _Workspace(size)
+        self._enlist = _own.enlist
+        self._lock = threading.Lock()  # threads may go through one graph, with one memory
 
+    def answer(self, images: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Return the logits."""
+        compiled, images, weights = kernels(), _plain(images), [*map(_plain, weights)]
+        outputs = images.new_empty(self._sizes[1], self._sizes[-1])
+        crew = self._crew_for(weights, _NONE, images=images, outputs=outputs)
+        crew.share(compiled.ANSWER, self._n_parts)
+        return outputs
 
-def _parts(n: int, channels: int, classes: int, *, keeps: bool) -> list[_Part]:
-    """Return parts of whole blocks, almost equal, which depend on the size of the batch alone."""
-    size = kernels().SAMPLES
-    n_blocks = math.ceil(n / size)
-    n_parts = 1 if n_blocks < _FEWEST_IN_HALVES else 2 if n_blocks < _FEWEST_IN_QUARTERS else 4
-    ends = [n_blocks * place // n_parts * size for place in range(n_parts)] + [n]
-    return [
-        _Part(first, end, channels, classes, keeps=keeps) for first, end in itertools.pairwise(ends)
-    ]
+    def write_gradients(
+        self, of_outputs: Tensor, weights: Sequence[Tensor], of_weights: Sequence[Tensor | None]
+    ) -> None:
+        """Write the gradients of those weights for which there is where to."""
+        compiled, of_outputs, weights = kernels(), _plain(of_outputs), [*map(_plain, weights)]
+        with self._lock:
+            crew = self._crew_for(weights, of_weights, of_outputs=of_outputs)
+            crew.share(compiled.WRITE_GRADIENTS, self._n_parts)
+            crew.share(compiled.FINISH_GRADIENTS, compiled.N_FINISHING)
 
-
-def _compute(
-    images: Tensor, weights: Sequence[Tensor], compute_all: Callable, *, keeps: bool
-) -> tuple[Tensor, _Kept]:
-    """Return the logits, and what gradients are made of."""
-    compiled = kernels()
-    arrays = tuple(map(_array, weights))
-    n, channels, classes = len(images), images.shape[1], len(weights[-1])
-    logits = images.new_empty(n, classes)
-    seen = np.empty((n if keeps else 0, compiled.N_SEEN), np.float32)
-    pixels, outputs = _array(images.flatten(1)), logits.numpy()
-    parts = _parts(n, channels, classes, keeps=keeps)
-
-    def compute(part):
-        own, workspace = part.images, part.workspace
-        compiled.answer(
-            pixels[own], arrays, workspace.memory, workspace.n_blocks, seen[own], outputs[own]
+    def train(
+        self, images: Tensor, targets: Tensor, weights: Sequence[Tensor], n_total: int
+    ) -> Outcome | None:
+        """Return loss, logits and gradients, or None where a target is none of the classes."""
+        compiled, images, targets = kernels(), _plain(images), _plain(targets)
+        loss, logits = images.new_empty(()), images.new_empty(self._sizes[1], self._sizes[-1])
+        of_weights = [
+            images.new_empty(weight.shape) if weight.requires_grad else None for weight in weights
+        ]
+        weights = [*map(_plain, weights)]
+        crew = self._crew_for(
+            weights, of_weights, n_total, images=images, targets=targets, outputs=logits, loss=loss
         )
+        crew.share(compiled.TRAIN, self._n_parts)
+        crew.share(compiled.FINISH_GRADIENTS, compiled.N_FINISHING)
+        if crew.met_no_class:
+            return None
+        return Outcome(loss, logits, [each for each in of_weights if each is not None])
 
-    compute_all(compute, parts)
-    return logits, _Kept(arrays, seen, parts)
+    def _crew_for(
+        self, weights, of_weights, n_total=0, *, images=None, targets=None, outputs=None,
+        of_outputs=None, loss=None,
+    ):  # fmt: skip
+        """Return this thread's crew, told where everything lies: callers keep it alive."""
+        crew = _own.crew = _own.crew or Crew(kernels())
+        tensors = self._workspace.memory, images, targets, outputs, of_outputs, loss
+        addresses = [
+            0 if tensor is None else tensor.data_ptr()
+            for tensor in (*tensors, *weights, *of_weights)
+        ]
+        crew.describe(*self._sizes, n_total, False, *addresses)
+        if self._enlist is not None and self._n_parts > 1:
+            self._enlist(crew, self._n_parts - 1)
+        return crew
 
 
 class _Logits(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, compute_all: Callable, *weights: Tensor) -> Tensor:
-        logits, ctx.kept = _compute(images, weights, compute_all, keeps=True)
-        ctx.compute_all, ctx.lock = compute_all, threading.Lock()
-        ctx.channels = images.shape[1]
+    def forward(ctx: Any, images: Tensor, *weights: Tensor) -> Tensor:
+        ctx.batch = _Batch(kernels().FOR_GRADIENTS, images, weights)
         ctx.save_for_backward(*weights)
-        return logits
+        return ctx.batch.answer(images, weights)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        compiled, kept, channels = kernels(), ctx.kept, ctx.channels
-        weights, is_wanted = ctx.saved_tensors, ctx.needs_input_grad[2:]
-        arrays, seen, parts = kept
-        of_weights = [upstream.new_empty(weight.shape) for weight in weights]
-        outcomes = tuple(of_weight.numpy() for of_weight in of_weights)
-        n_convolved = sum(array.size for array in arrays[:4]) if any(is_wanted[:4]) else 0
-        of_parts = np.empty((len(parts), n_convolved), np.float32)
-        of_sums, of_outputs = np.empty((len(seen), compiled.N_SUMS), np.float32), _array(upstream)
-
-        def compute(place):
-            own, memory = parts[place].images, parts[place].workspace.memory
-            compiled.write_gradients(
-                of_outputs[own], arrays, channels, memory, of_sums[own], of_parts[place]
-            )
-
-        with ctx.lock:  # threads may go through one graph, and its memory serves one at a time
-            ctx.compute_all(compute, range(len(parts)))
-        compiled.finish_gradients(of_parts, of_sums, of_outputs, seen, outcomes)
-        if not _graph_is_kept():
-            ctx.kept = None
-        wanted = zip(of_weights, is_wanted, strict=True)
-        return None, None, *(of_weight if is_one else None for of_weight, is_one in wanted)
+        weights, are_wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        of_weights = [
+            upstream.new_empty(weight.shape) if is_wanted else None
+            for weight, is_wanted in zip(weights, are_wanted, strict=True)
+        ]
+        ctx.batch.write_gradients(upstream, weights, of_weights)
+        if not _is_graph_kept():
+            ctx.batch = None
+        return None, *of_weights
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.contiguous().numpy()
-    return array
+def _plain(tensor: Tensor) -> Tensor:
+    """Return a tensor whose numbers lie one after the other."""
+    if tensor.is_contiguous() and not tensor.is_neg():
+        return tensor
+    return tensor.resolve_neg().contiguous()

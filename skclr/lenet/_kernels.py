@@ -9,21 +9,15 @@ compiled on disk, beside this file or in the user's folder for caches.
 
 from __future__ import annotations
 
-import contextlib
-import zlib
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
+import math
 
-import numba
+import numpy as np
 from numba.extending import register_jitable
 
-from skclr.lenet import _layers, _vectors
+from skclr.lenet import _layers, _memory, _tasks, _vectors
+from skclr.lenet._keeping import compiler_of
 from skclr.lenet._layers import (
-    C1,
     C1_TO_S2,
-    C3,
     C3_TO_S4,
     C5,
     F6,
@@ -33,15 +27,66 @@ from skclr.lenet._layers import (
     N_S2,
     N_S4,
     OUTPUT,
-    S2,
-    S4,
     TAPS,
-)
+)  # fmt: skip
+from skclr.lenet._memory import (
+    ANSWER,
+    CHANNELS,
+    CLASSES,
+    FEATURES,
+    FINISH_GRADIENTS,
+    FOR,
+    FOR_ANSWERS,
+    FOR_GRADIENTS,
+    FOR_TRAINING,
+    IMAGES,
+    KIND,
+    LOSS,
+    N_FINISHING,
+    N_SEEN,
+    N_SUMS,
+    N_TOTAL,
+    ODD,
+    OF_C5,
+    OF_WEIGHTS,
+    OUTPUTS,
+    SIZE_OF_TASK,
+    TARGETS,
+    TRAIN,
+    WEIGHTS,
+    WRITE_GRADIENTS,
+    N,
+    beside_of,
+    block_at,
+    blocks_of,
+    memory_of,
+    n_convolved_of,
+    n_parts_of,
+    size_of_memory,
+    wants_convolutions,
+    weights_at,
+)  # fmt: skip
+from skclr.lenet._tasks import (
+    DISMISSED,
+    DONE,
+    GONE,
+    OPEN,
+    SERVED,
+    add,
+    numbers_at,
+    read,
+    rest,
+    take,
+    whole_numbers_at,
+    write,
+)  # fmt: skip
 from skclr.lenet._vectors import SAMPLES, by_vectors
 
-FEATURES = N_S4 * S4 * S4
-N_SEEN, N_SUMS = FEATURES + N_C5 + N_F6, N_C5 + N_F6  # by C5, F6 and output; of C5 and F6
-_STRIP = C1_TO_S2.strip
+__all__ = [
+    "ANSWER", "DISMISSED", "FINISH_GRADIENTS", "FOR_ANSWERS", "FOR_GRADIENTS", "FOR_TRAINING",
+    "GONE", "KIND", "N_FINISHING", "ODD", "SERVED", "SIZE_OF_TASK", "TRAIN", "WRITE_GRADIENTS",
+    "n_parts_of", "size_of_memory", "work",
+]  # fmt: skip
 
 _compute_c1, _compute_c3 = by_vectors(C1_TO_S2.compute), by_vectors(C3_TO_S4.compute)
 _add_gradients_of_c1 = by_vectors(C1_TO_S2.add_gradients)
@@ -56,43 +101,27 @@ _correlate_c5, _correlate_f6 = by_vectors(C5.correlate), by_vectors(F6.correlate
 _correlate_output = by_vectors(OUTPUT.correlate)
 
 
-@cache
-def _checksum() -> str:
-    """Return what differs where the code of any of the compiled functions does."""
-    files = (__file__, _layers.__file__, _vectors.__file__)
-    return f"{zlib.crc32(b''.join(Path(file).read_bytes() for file in files)):08x}"
-
-
-def _compiled(function: Callable) -> Any:
-    """Return a function that is compiled at its first call, and runs without Python's lock.
-
-    What is kept of it on disk goes by its name. By itself numba would look at the date of this file
-    alone, and not at those of the files that it imports.
-    """
-    compiled = numba.njit(function, nogil=True, error_model="numpy")
-    with contextlib.suppress(RuntimeError, OSError):  # no folder to write to, or no source:
-        function.__qualname__ += f"_{_checksum()}"  # each process compiles
-        compiled.enable_caching()
-    return compiled
+_compiled = compiler_of(
+    __file__, _layers.__file__, _memory.__file__, _tasks.__file__, _vectors.__file__
+)
 
 
 @_compiled
-def _interleave(samples, first, block):
-    """Write a number of samples side by side into a block, with zeros where there are no more."""
-    n = min(SAMPLES, len(samples) - first)
+def _interleave(samples, row, n, block, size):
+    """Write numbers of `n` samples, rows of an array, side by side, with zeros for the others."""
     if n < SAMPLES:
-        block[: samples.shape[1] * SAMPLES] = 0
-    for j in range(samples.shape[1]):
+        block[: size * SAMPLES] = 0
+    for j in range(size):
         for sample in range(n):
-            block[j * SAMPLES + sample] = samples[first + sample, j]
+            block[j * SAMPLES + sample] = samples[sample * row + j]
 
 
 @_compiled
-def _separate(block, first, samples):
-    """Write the samples of a block one after the other."""
-    for sample in range(min(SAMPLES, len(samples) - first)):
-        for j in range(samples.shape[1]):
-            samples[first + sample, j] = block[j * SAMPLES + sample]
+def _separate(block, size, n, samples, row):
+    """Write numbers of `n` samples of a block into rows of an array."""
+    for sample in range(n):
+        for j in range(size):
+            samples[sample * row + j] = block[j * SAMPLES + sample]
 
 
 @_compiled
@@ -105,157 +134,223 @@ def _sum_samples(gradients, totals):
 
 
 @_compiled
-def _sum_rows(rows, totals):
+def _sum_rows(rows, row, n, totals):
     totals[:] = 0
-    for i in range(len(rows)):
+    for i in range(n):
         for j in range(len(totals)):
-            totals[j] += rows[i, j]
+            totals[j] += rows[i * row + j]
 
 
 @register_jitable
-def sizes_of_memory(channels: int, classes: int) -> tuple[int, int]:
-    """Return how many numbers a block takes, and how many are needed beside all blocks.
-
-    A block has the pixels, the tanhs and the means of C1, and the tanhs of C3, C5 and F6. Beside
-    them are the means of C3, then the output, and gradients: of the sums of F6 and of C5, of the
-    means of C1, of a strip of the sums of C1, of the sums of C3, and of all weights of both.
-    """
-    block = channels * IMAGE**2 + N_S2 * C1**2 + N_S2 * S2**2 + N_S4 * C3**2 + N_C5 + N_F6
-    of_sums = N_F6 + N_C5 + N_S2 * _STRIP * C1 + N_S4 * C3**2
-    of_weights = N_S2 * (channels * TAPS**2 + 1) + N_S4 * (N_S2 * TAPS**2 + 1)
-    beside = FEATURES + classes + of_sums + N_S2 * S2**2 + of_weights
-    return SAMPLES * block, SAMPLES * beside
-
-
-@_compiled
-def _block(memory, place, channels, classes):
-    """Return the parts of a block."""
-    size, beside = sizes_of_memory(channels, classes)
-    pixels = memory[beside + place * size :][:size]
-    tanhs1 = pixels[SAMPLES * channels * IMAGE**2 :]
-    means1 = tanhs1[SAMPLES * N_S2 * C1**2 :]
-    tanhs3 = means1[SAMPLES * N_S2 * S2**2 :]
-    tanhs5 = tanhs3[SAMPLES * N_S4 * C3**2 :]
-    tanhs6 = tanhs5[SAMPLES * N_C5 :]
-    return pixels, tanhs1, means1, tanhs3, tanhs5, tanhs6
-
-
-@_compiled
-def answer(images, weights, memory, n_blocks, seen, outputs):
-    """Write the outputs of all images, and what the gradients are made of.
-
-    Parameters
-    ----------
-    images : ndarray of float32 of shape (n, channels * 32 * 32)
-    weights : tuple of ndarray of float32
-        Weight and bias of C1, C3, C5, F6 and the output.
-    memory : ndarray of float32
-        What is needed beside all blocks, then the blocks, as `sizes_of_memory` tells.
-    n_blocks : int
-        As many blocks as the images take, or one that serves all of them where no gradients are
-        wanted.
-    seen : ndarray of float32 of shape (n, 604) or (0, 604)
-        For what C5, F6 and the output see.
-    outputs : ndarray of float32 of shape (n, classes)
-    """
+def _answer_block(block, channels, weights, means3, output):
+    """Compute a block from its pixels to its output."""
     weight1, bias1, weight3, bias3, weight5, bias5, weight6, bias6, weight, bias = weights
-    channels, classes = images.shape[1] // IMAGE**2, len(bias)
-    output = memory[SAMPLES * FEATURES :]
-    for first in range(0, len(images), SAMPLES):
-        block = _block(memory, first // SAMPLES % n_blocks, channels, classes)
-        pixels, tanhs1, means1, tanhs3, tanhs5, tanhs6 = block
-        _interleave(images, first, pixels)
-        _compute_c1((pixels, channels, weight1, bias1, tanhs1, means1))
-        _compute_c3((means1, N_S2, weight3, bias3, tanhs3, memory))
-        _compute_c5((memory, weight5, bias5, N_C5, tanhs5))
-        _compute_f6((tanhs5, weight6, bias6, N_F6, tanhs6))
-        _compute_output((tanhs6, weight, bias, classes, output))
-        _separate(output, first, outputs)
-        if len(seen):
-            _separate(memory, first, seen[:, :FEATURES])
-            _separate(tanhs5, first, seen[:, FEATURES:-N_F6])
-            _separate(tanhs6, first, seen[:, -N_F6:])
+    pixels, tanhs1, means1, tanhs3, tanhs5, tanhs6 = block
+    _compute_c1((pixels, channels, weight1, bias1, tanhs1, means1))
+    _compute_c3((means1, N_S2, weight3, bias3, tanhs3, means3))
+    _compute_c5((means3, weight5, bias5, N_C5, tanhs5))
+    _compute_f6((tanhs5, weight6, bias6, N_F6, tanhs6))
+    _compute_output((tanhs6, weight, bias, len(bias), output))
 
 
-@_compiled
-def write_gradients(of_outputs, weights, channels, memory, of_sums, gradients):
-    """Write the gradients of the sums of C5 and F6, and of the convolutions' weights.
+@register_jitable
+def _note_seen(block, means3, n, seen):
+    """Write what C5, F6 and the output see of the samples of a block."""
+    _, _, _, _, tanhs5, tanhs6 = block
+    _separate(means3, FEATURES, n, seen, N_SEEN)
+    _separate(tanhs5, N_C5, n, seen[FEATURES:], N_SEEN)
+    _separate(tanhs6, N_F6, n, seen[FEATURES + N_C5 :], N_SEEN)
 
-    Parameters
-    ----------
-    of_outputs : ndarray of float32 of shape (n, classes)
-        The gradients of what `answer` wrote.
-    weights : tuple of ndarray of float32
-        As `answer` had them.
-    channels : int
-    memory : ndarray of float32
-        As `answer` left it.
-    of_sums : ndarray of float32 of shape (n, 204)
-    gradients : ndarray of float32 of shape (weights,)
-        Of weight and bias of C1 and C3, summed over the samples. With an array of no numbers they
-        are not computed.
+
+@register_jitable
+def _judge(output, classes, n, n_total, targets, losses):
+    """Write the cross-entropy of each sample of a block, and its gradients in place of the output.
+
+    Returns
+    -------
+    bool
+        Whether each target is one of the classes.
     """
-    weight1, _, weight3, _, weight5, _, weight6, _, weight, _ = weights
-    classes = of_outputs.shape[1]
-    of_output = memory[SAMPLES * FEATURES :]
-    of_sums6 = of_output[SAMPLES * classes :]
-    of_sums5 = of_sums6[SAMPLES * N_F6 :]
-    of_means1 = of_sums5[SAMPLES * N_C5 :]
-    of_sums1 = of_means1[SAMPLES * N_S2 * S2**2 :]
-    of_sums3 = of_sums1[SAMPLES * N_S2 * _STRIP * C1 :]
-    by_weights = of_sums3[SAMPLES * N_S4 * C3**2 :][: SAMPLES * len(gradients)]
-    by_weights[:] = 0
-    by_bias1 = by_weights[SAMPLES * weight1.size :]
+    are_classes, one = True, np.float32(1)
+    for sample in range(SAMPLES):
+        own = output[sample:]
+        if sample >= n:
+            for k in range(classes):
+                own[k * SAMPLES] = 0
+            continue
+        target = targets[sample]
+        if target < 0 or target >= classes:
+            are_classes, target = False, 0
+        most = own[0]
+        for k in range(1, classes):
+            most = max(most, own[k * SAMPLES])
+        of_target, total = own[target * SAMPLES] - most, np.float32(0)
+        for k in range(classes):
+            power = math.exp(own[k * SAMPLES] - most)
+            own[k * SAMPLES] = power
+            total += power
+        losses[sample] = math.log(total) - of_target
+        for k in range(classes):
+            own[k * SAMPLES] = own[k * SAMPLES] / total / n_total
+        own[target * SAMPLES] -= one / n_total
+    return are_classes
+
+
+@register_jitable
+def _add_gradients(block, channels, weights, beside, n, of_sums, with_convolutions):
+    """Write the gradients of the sums of C5 and F6, and add those of the convolutions' weights."""
+    weight1, _, weight3, _, weight5, _, weight6, _, weight, bias = weights
+    pixels, tanhs1, means1, tanhs3, tanhs5, tanhs6 = block
+    of_means3, of_output, of_sums6, of_sums5, of_means1, of_sums1, of_sums3, by_weights = beside
+    _write_gradients_of_f6((of_output, len(bias), weight, of_sums6, tanhs6))
+    _write_gradients_of_c5((of_sums6, N_F6, weight6, of_sums5, tanhs5))
+    _separate(of_sums5, N_C5, n, of_sums, N_SUMS)
+    _separate(of_sums6, N_F6, n, of_sums[N_C5:], N_SUMS)
+    if not with_convolutions:
+        return
+    by_bias1 = by_weights[SAMPLES * len(weight1) :]
     by_weight3 = by_bias1[SAMPLES * N_S2 :]
-    by_bias3 = by_weight3[SAMPLES * weight3.size :]
-    for first in range(0, len(of_outputs), SAMPLES):
-        block = _block(memory, first // SAMPLES, channels, classes)
-        pixels, tanhs1, means1, tanhs3, tanhs5, tanhs6 = block
-        _interleave(of_outputs, first, of_output)
-        _write_gradients_of_f6((of_output, classes, weight, of_sums6, tanhs6))
-        _write_gradients_of_c5((of_sums6, N_F6, weight6, of_sums5, tanhs5))
-        _separate(of_sums5, first, of_sums[:, :N_C5])
-        _separate(of_sums6, first, of_sums[:, N_C5:])
-        if len(gradients):
-            _write_gradients_of_s4((of_sums5, N_C5, weight5, memory))
-            _add_gradients_of_c3((means1, N_S2, tanhs3, memory, of_sums3, by_weight3, by_bias3))
-            _write_gradients_of_s2((of_sums3, N_S2, weight3, of_means1))
-            _add_gradients_of_c1(
-                (pixels, channels, tanhs1, of_means1, of_sums1, by_weights, by_bias1)
-            )
-    _sum_samples(by_weights, gradients)
+    by_bias3 = by_weight3[SAMPLES * len(weight3) :]
+    _write_gradients_of_s4((of_sums5, N_C5, weight5, of_means3))
+    _add_gradients_of_c3((means1, N_S2, tanhs3, of_means3, of_sums3, by_weight3, by_bias3))
+    _write_gradients_of_s2((of_sums3, N_S2, weight3, of_means1))
+    _add_gradients_of_c1((pixels, channels, tanhs1, of_means1, of_sums1, by_weights, by_bias1))
 
 
 @_compiled
-def finish_gradients(of_parts, of_sums, of_outputs, seen, of_weights):
-    """Write the gradients of all weights.
+def _do_part(task, part):
+    """Do with a part of the batch what is to be done before all parts are put together."""
+    kind, purpose, n = task[KIND], task[FOR], task[N]
+    channels, classes, n_total = task[CHANNELS], task[CLASSES], np.float32(task[N_TOTAL])
+    blocks, seen, of_sums, of_parts, of_outputs, losses = memory_of(task)
+    weights, beside = weights_at(task, WEIGHTS), beside_of(task, part)
+    means3, output, by_weights = beside[0], beside[1], beside[-1]
+    with_convolutions = wants_convolutions(task)
+    if with_convolutions:
+        by_weights[:] = 0
+    size = channels * IMAGE**2
+    images, outputs = numbers_at(task[IMAGES], n * size), numbers_at(task[OUTPUTS], n * classes)
+    targets = whole_numbers_at(task[TARGETS], n)
+    first_block, end = blocks_of(n, part)
+    for place in range(first_block, end):
+        first = place * SAMPLES
+        n_here = min(SAMPLES, n - first)
+        block = block_at(blocks, place if purpose == FOR_GRADIENTS else part, channels)
+        if kind == WRITE_GRADIENTS:
+            _interleave(of_outputs[first * classes :], classes, n_here, output, classes)
+        else:
+            _interleave(images[first * size :], size, n_here, block[0], size)
+            _answer_block(block, channels, weights, means3, output)
+            _separate(output, classes, n_here, outputs[first * classes :], classes)
+        if kind != WRITE_GRADIENTS and purpose != FOR_ANSWERS:
+            _note_seen(block, means3, n_here, seen[first * N_SEEN :])
+        if kind == TRAIN:
+            if not _judge(output, classes, n_here, n_total, targets[first:], losses[first:]):
+                write(task, ODD, 1)
+            _separate(output, classes, n_here, of_outputs[first * classes :], classes)
+        if kind != ANSWER:
+            own = of_sums[first * N_SUMS :]
+            _add_gradients(block, channels, weights, beside, n_here, own, with_convolutions)
+    if kind != ANSWER and with_convolutions:
+        n_convolved = n_convolved_of(channels)
+        _sum_samples(by_weights, of_parts[part * n_convolved :][:n_convolved])
+
+
+@_compiled
+def _finish_gradients(task, place):
+    """Put all parts together: at place 0 for all layers but C5, else for some sums of C5."""
+    n, channels, classes = task[N], task[CHANNELS], task[CLASSES]
+    _, seen, of_sums, of_parts, of_outputs, losses = memory_of(task)
+    of_weights = weights_at(task, OF_WEIGHTS)
+    if place > 0:
+        first = (place - 1) * OF_C5
+        of_weight, of_bias = of_weights[4], of_weights[5]
+        if len(of_weight):
+            own = of_weight[first * FEATURES :]
+            _correlate_c5((of_sums[first:], N_SUMS, OF_C5, seen, N_SEEN, n, own))
+        if len(of_bias):
+            _sum_rows(of_sums[first:], N_SUMS, n, of_bias[first : first + OF_C5])
+        return
+    if task[FOR] == FOR_TRAINING:
+        total = 0.0
+        for sample in range(n):
+            total += losses[sample]
+        numbers_at(task[LOSS], 1)[0] = total / task[N_TOTAL]
+    if wants_convolutions(task):
+        _add_up(of_parts, n_parts_of(n), n_convolved_of(channels))
+        of_rest = of_parts
+        _copy(of_rest, of_weights[0])
+        of_rest = of_rest[N_S2 * channels * TAPS**2 :]
+        _copy(of_rest, of_weights[1])
+        of_rest = of_rest[N_S2:]
+        _copy(of_rest, of_weights[2])
+        _copy(of_rest[N_S4 * N_S2 * TAPS**2 :], of_weights[3])
+    of_weight6, of_bias6, of_weight, of_bias = of_weights[6:]
+    if len(of_weight6):
+        own = seen[FEATURES:]
+        _correlate_f6((of_sums[N_C5:], N_SUMS, N_F6, own, N_SEEN, n, of_weight6))
+    if len(of_weight):
+        own = seen[FEATURES + N_C5 :]
+        _correlate_output((of_outputs, classes, classes, own, N_SEEN, n, of_weight))
+    _sum_rows(of_sums[N_C5:], N_SUMS, n, of_bias6)
+    _sum_rows(of_outputs, classes, n, of_bias)
+
+
+@register_jitable
+def _add_up(of_parts, n_parts, size):
+    """Add those of the other parts to those of the first, in order."""
+    for part in range(1, n_parts):
+        for j in range(size):
+            of_parts[j] += of_parts[part * size + j]
+
+
+@register_jitable
+def _copy(numbers, into):
+    for j in range(len(into)):  # a slice would have numba compile an error of shapes for seconds
+        into[j] = numbers[j]
+
+
+@_compiled
+def work(task, n_places, patience):
+    """Do what a task says for each of its places, with whoever serves; or serve.
 
     Parameters
     ----------
-    of_parts : ndarray of float32 of shape (parts, weights)
-        As `write_gradients` wrote them for each part of the batch.
-    of_sums, of_outputs, seen : ndarray of float32 of shape (n, 204), (n, classes) and (n, 604)
-        As `write_gradients` wrote and had them, and as `answer` left it.
-    of_weights : tuple of ndarray of float32
-        Of weight and bias of C1, C3, C5, F6 and the output. With no numbers of parts the first four
-        are left as they are.
+    task : ndarray of int64 of shape (SIZE_OF_TASK,)
+        What is to be done, what for, the numbers of images, channels and classes, the number of
+        images that the loss is a mean of, whether a target is no class, and addresses of numbers
+        that lie one after the other: memory, as `size_of_memory` tells; images of shape
+        (n, channels, 32, 32) and targets of int64; the outputs, their gradients of shape
+        (n, classes) and the loss; weight and bias of C1, C3, C5, F6 and the output; and their
+        gradients, 0 for those not asked for.
+    n_places : int
+        `N_FINISHING` to finish gradients; else one for each part of the batch. With 0 the caller
+        serves: it takes places of this task, and of those that follow, until it is dismissed or
+        nothing has come for a while.
+    patience : int
+        How often who serves looks for a place without finding one.
     """
-    of_weight1, of_bias1, of_weight3, of_bias3 = of_weights[:4]
-    of_weight5, of_bias5, of_weight6, of_bias6, of_weight, of_bias = of_weights[4:]
-    if of_parts.shape[1]:
-        for part in range(1, len(of_parts)):
-            of_parts[0] += of_parts[part]
-        totals = of_parts[0]
-        for outcome in (of_weight1.reshape(-1), of_bias1, of_weight3.reshape(-1), of_bias3):
-            outcome[:] = totals[: len(outcome)]
-            totals = totals[len(outcome) :]
-    n, classes = of_outputs.shape
-    row, of_row = seen.shape[1], of_sums.shape[1]
-    flat, of_flat = seen.reshape(-1), of_sums.reshape(-1)
-    seen6, seen_last, of_sums6 = flat[FEATURES:], flat[FEATURES + N_C5 :], of_flat[N_C5:]
-    _correlate_c5((of_flat, of_row, N_C5, flat, row, n, of_weight5))
-    _correlate_f6((of_sums6, of_row, N_F6, seen6, row, n, of_weight6))
-    _correlate_output((of_outputs, classes, classes, seen_last, row, n, of_weight))
-    _sum_rows(of_sums[:, :N_C5], of_bias5)
-    _sum_rows(of_sums[:, N_C5:], of_bias6)
-    _sum_rows(of_outputs, of_bias)
+    serves = n_places == 0
+    if not serves:
+        write(task, DONE, 0)
+        write(task, OPEN, n_places)
+    idle = 0
+    while True:
+        place = take(task, OPEN) - 1
+        if place >= 0:
+            if task[KIND] == FINISH_GRADIENTS:
+                _finish_gradients(task, place)
+            else:
+                _do_part(task, place)
+            idle = 0
+            add(task, SERVED, 1 if serves else 0)
+            add(task, DONE, 1)
+        elif serves and idle < patience and read(task, DISMISSED) == 0:
+            idle += 1
+            rest()
+        elif serves or read(task, DONE) == n_places:
+            break
+        else:
+            rest()
+    if serves:
+        add(task, GONE, 1)

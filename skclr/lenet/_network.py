@@ -11,8 +11,9 @@ References
 from __future__ import annotations
 
 import copy
+import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.jit._trace import is_tracing  # torch.jit.is_tracing, where a type checker finds it
 from torch.nn import functional as F
 
-from skclr.lenet._compiled import kernels, logits_of, takes
+from skclr.lenet._compiled import Outcome, cross_entropy_of, kernels, logits_of, takes
 from skclr.lenet._operations import pooled_by_phases, pooled_by_product
 
 IMAGE_SIZE = 32
@@ -215,8 +216,11 @@ class LeNet5(nn.Module):
 
     def _activations(self) -> list[nn.Module]:
         """Return the activation of each layer, in order."""
-        further = [getattr(self, place) for place in _FURTHER_ACTIVATIONS]
-        return [self.activation, *(self.activation if own is None else own for own in further)]
+        modules: dict[str, Any] = (
+            self._modules
+        )  # which is faster than attributes, and this is done for each batch
+        first, *further = (modules[place] for place in ("activation", *_FURTHER_ACTIVATIONS))
+        return [first, *(first if own is None else own for own in further)]
 
     def _is_fast(self, images: Tensor, *activations: nn.Module) -> bool:
         return (
@@ -239,6 +243,61 @@ class LeNet5(nn.Module):
         parts = [layer._parameters for layer in (self.conv1, self.conv2, *layers)]
         weights = [part.get(name) for part in parts for name in ("weight", "bias")]
         return weights if takes(images, weights) else None
+
+
+def cross_entropy_at_once(
+    net: nn.Module, images: Tensor, targets: Tensor, n_total: int, parameters: Sequence[Tensor]
+) -> Outcome | None:
+    """Return cross-entropy, logits and gradients, computed by numba for 16 images at a time.
+
+    What is computed of 16 images stays in the cache until their gradients are made of it, which
+    torch's way, all images forward and then all of them back, does not allow.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+    images : Tensor of shape (n, channels, 32, 32)
+    targets : Tensor of shape (n,)
+    n_total : int
+        By which the sum of the losses is divided: the images of the batch, if these are a part.
+    parameters : sequence of Tensor
+        For which gradients are wanted, in the order of the network's.
+
+    Returns
+    -------
+    Outcome or None
+        None where torch has to compute it: for another network than a plain `LeNet5` of the engine
+        ``"numba"``, other parameters than all that require gradients, hooks on any of them, targets
+        that are no classes, and what the operations of torch are used for by `LeNet5` itself.
+    """
+    if not (
+        type(net) is LeNet5
+        and net.engine == "numba"
+        and "forward" not in vars(net)
+        and not has_hooks(net)
+        and images.shape[1:] == (net.in_channels, IMAGE_SIZE, IMAGE_SIZE)
+        and targets.shape == images.shape[:1]
+        and targets.dtype == torch.int64
+        and targets.is_cpu
+        and torch.is_grad_enabled()
+        and not torch.is_anomaly_enabled()
+    ):
+        return None
+    activations = net._activations()
+    if not net._is_fast(images, *activations[:2]):
+        return None
+    weights = net._weights_for_numba(images, activations)
+    if weights is None or any(map(_has_hooks_of_tensors, weights)):
+        return None
+    wanted = [weight for weight in weights if weight.requires_grad]
+    if len(wanted) != len(parameters) or not all(map(operator.is_, wanted, parameters)):
+        return None
+    return cross_entropy_of(images, targets, weights, n_total)
+
+
+def _has_hooks_of_tensors(weight):
+    hooks = weight._backward_hooks, getattr(weight, "_post_accumulate_grad_hooks", None)
+    return any(hooks)
 
 
 def engine_of(net: Any) -> str:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from torch import nn
 
 from skclr import CLRLeNetClassifier
 from skclr.exceptions import DivergenceError
-from skclr.lenet import LeNet5, _compiled
+from skclr.lenet import LeNet5
 
 
 def weights(clf):
@@ -61,27 +60,6 @@ def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, 
     assert by_numba.score(*images) == by_torch.score(*images) == 1
     for clf in (by_numba, clone(by_numba)):
         assert clf.get_params()["module__engine"] == "numba"
-
-
-@pytest.mark.parametrize("batch_size", [64, 240])
-def test_the_blocks_of_a_small_batch_are_shared_by_threads(images, batch_size, monkeypatch):
-    seen = {"answer": set(), "write_gradients": set()}
-    for name, threads in seen.items():
-        compiled = getattr(_compiled.kernels(), name)
-
-        def noted(*arguments, compiled=compiled, threads=threads):
-            threads.add(threading.get_ident())
-            time.sleep(0.01)  # so that one thread cannot have been through before another begins
-            compiled(*arguments)
-
-        monkeypatch.setattr(_compiled.kernels(), name, noted)
-    n_threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        classifier(batch_size=batch_size, max_epochs=3).fit(*images)
-    finally:
-        torch.set_num_threads(n_threads)
-    assert [len(threads) for threads in seen.values()] == [2, 2]
 
 
 @pytest.mark.parametrize("engine", ["torch", "numba"])

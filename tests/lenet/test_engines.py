@@ -1,5 +1,6 @@
 """Which engine a network has, and what is said where it cannot have it."""
 
+import errno
 import importlib.util
 import os
 import platform
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from torch import nn
 
 import skclr
 from skclr.lenet import LeNet5, _kernels
+from skclr.lenet._keeping import compiler_of
 
 
 @pytest.mark.parametrize("engine", ["Numba", "jax", None, 1, ["numba"], True])
@@ -107,7 +110,7 @@ def test_what_is_kept_on_disk_serves_until_any_of_its_code_changes(tmp_path):
     program = (
         "import torch; from skclr.lenet import LeNet5, _kernels; torch.manual_seed(0); "
         "print(LeNet5(engine='numba')(torch.rand(1, 1, 32, 32)).abs().sum().item(), "
-        "sum(_kernels.answer.stats.cache_hits.values()))"
+        "sum(_kernels.work.stats.cache_hits.values()))"
     )
 
     def run():
@@ -156,3 +159,40 @@ def test_a_processor_with_shorter_vectors_computes_the_same_up_to_rounding(proce
     for weight, gradient in zip(net.parameters(), found, strict=True):
         scale = float(weight.grad.abs().max())
         torch.testing.assert_close(gradient, weight.grad, rtol=0, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("damage", ["the index", "the code", "all, and no space"])
+def test_what_is_kept_on_disk_may_be_damaged(damage, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    file = tmp_path / "doubling.py"
+    file.write_text("def double(number):\n    return 2 * number\n")
+
+    def run():
+        """Return what the function does, and how often it was found on disk."""
+        spec = importlib.util.spec_from_file_location("doubling", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        compiled = compiler_of(str(file))(module.double)
+        return compiled(21), sum(compiled.stats.cache_hits.values())
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run() == (42, 0)
+    assert run() == (42, 1)
+    ending = {"the index": "*.nbi", "the code": "*.nbc"}.get(damage, "*.nb?")
+    files = list((tmp_path / "kept").rglob(ending))
+    assert files
+    for kept in files:
+        kept.write_bytes(b"what is this")
+    if damage == "all, and no space":
+        monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._open_for_write", refuse)
+        with pytest.warns(UserWarning, match="cannot be kept on disk"):
+            assert run() == (42, 0)
+        for kept in files:
+            kept.unlink()
+        with pytest.warns(UserWarning, match="No space left"):
+            assert run() == (42, 0)
+        return
+    assert run() == (42, 0)
+    assert run() == (42, 1)  # it has been mended

@@ -96,8 +96,7 @@ def test_they_are_compiled_once_whatever_the_batch_is_like():
     for in_channels, n in [(1, 1), (1, 16), (3, 33), (1, 0)]:
         net, _ = pair(in_channels)
         net(torch.randn(n, in_channels, 32, 32)).sum().backward()
-    for name in ("answer", "write_gradients", "finish_gradients"):
-        assert len(getattr(_kernels, name).signatures) == 1
+    assert len(_kernels.work.signatures) == 1
 
 
 def test_large_activations_saturate_as_tanh_does():
@@ -374,47 +373,10 @@ def test_memory_is_used_again_and_that_of_large_batches_is_given_back():
         net(torch.randn(n, 1, 32, 32)).sum().backward()
     gc.collect()
     kept = list(_compiled._spare)
-    of_block, beside = _kernels.sizes_of_memory(1, 10)
-    assert [len(memory) for memory in kept] == [beside + 3 * of_block]  # not the quarters of 1500
+    size = _kernels.size_of_memory(_kernels.FOR_GRADIENTS, 40, 1, 10)
+    assert [len(memory) for memory in kept] == [size]  # not that of 1500
     net(torch.randn(40, 1, 32, 32)).sum().backward()
     assert _compiled._spare[0] is kept[0]
-
-
-@pytest.mark.parametrize(
-    ("n", "sizes"),
-    [(0, [0]), (1, [1]), (48, [48]), (49, [32, 17]), (64, [32, 32]), (112, [48, 64]),
-     (113, [32, 32, 32, 17]), (256, [64] * 4), (300, [64, 80, 80, 76])],
-)  # fmt: skip
-def test_the_parts_of_a_batch_can_be_shared_out_and_give_the_same_bits(n, sizes):
-    net, _ = pair()
-    images, parameters, seen = torch.randn(n, 1, 32, 32), list(net.parameters()), []
-    expected = torch.autograd.grad(net(images).square().sum(), parameters)
-
-    def backwards(function, items):
-        seen.append(list(items))
-        for item in reversed(items):
-            function(item)
-
-    with _compiled.blocks_shared_by(backwards):
-        loss = net(images).square().sum()
-    assert [part.images.stop - part.images.start for part in seen[0]] == sizes
-    ours = torch.autograd.grad(loss, parameters)
-    assert seen[1] == list(range(len(sizes)))
-    assert all(torch.equal(*both) for both in zip(ours, expected, strict=True))
-    with torch.no_grad():
-        net(images)
-    assert len(seen) == 2
-
-
-def test_an_error_in_a_part_is_raised(monkeypatch):
-    net, _ = pair()
-
-    def fail(*arguments):
-        raise MemoryError("none left")
-
-    monkeypatch.setattr(_kernels, "answer", fail)
-    with pytest.raises(MemoryError, match="none left"):
-        net(torch.randn(64, 1, 32, 32))
 
 
 def test_memory_is_free_after_the_backward_pass_whoever_keeps_the_answer():
@@ -436,7 +398,9 @@ def test_a_network_that_learns_nothing_keeps_nothing():
     gc.collect()
     _compiled._spare.clear()
     logits = net(torch.randn(20, 1, 32, 32))
-    assert len(_compiled._spare) == 1
+    assert [len(memory) for memory in _compiled._spare] == [
+        _kernels.size_of_memory(_kernels.FOR_ANSWERS, 20, 1, 10)
+    ]
     assert not logits.requires_grad
 
 
