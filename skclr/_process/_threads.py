@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,12 +35,16 @@ class Crew(Protocol):
     def dismiss(self) -> None:
         """Have those who serve return."""
 
+    def forget(self) -> None:
+        """Count on nobody any more: all who were asked have left."""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute with one thread, so that no bit depends on how many there are.
 
-    The others, if it had more, wait for what `side_by_side` gives them.
+    The others, if it had more, wait for what `side_by_side` gives them, or for whom `enlist` has
+    them serve.
     """
     global _helpers
     with process_lock:
@@ -83,10 +89,10 @@ class _Helpers:
 
     def __init__(self, n_helpers: int):
         self._n = n_helpers
-        self._owner = threading.get_ident()
+        self._owner, self._process = threading.get_ident(), os.getpid()
         self._are_busy = False
         self._threads: list[threading.Thread] = []
-        # the fastest way to hand something to a thread: it is done twice for each batch
+        # the fastest way to hand something to a thread
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._crew: Crew | None = None
         self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -94,7 +100,11 @@ class _Helpers:
     @property
     def can_help(self) -> bool:
         """Whether the caller is the thread that they are there for, and they have nothing to do."""
-        return threading.get_ident() == self._owner and not self._are_busy
+        return (
+            threading.get_ident() == self._owner
+            and not self._are_busy
+            and os.getpid() == self._process  # else this is a fork of it, which has no threads
+        )
 
     def map(self, function, items):
         n_helping = min(self._n, len(items) - 1)
@@ -131,16 +141,16 @@ class _Helpers:
 
     def enlist(self, crew, n):
         n = min(n, self._n)
-        self._start(n)
+        with contextlib.suppress(RuntimeError):  # the system has no more threads: then without
+            self._start(n)
         self._crew = crew
-        for _ in range(n - crew.n_serving):
+        for _ in range(min(n, len(self._threads)) - crew.n_serving):
             crew.expect_one()
             self._tasks.put(crew.serve)
 
     def _dismiss(self):
         if self._crew is not None:
             self._crew.dismiss()
-            self._crew = None
 
     def _start(self, n):
         while len(self._threads) < n:
@@ -160,3 +170,5 @@ class _Helpers:
             self._tasks.put(None)
         for thread in self._threads:
             thread.join()
+        if self._crew is not None:
+            self._crew.forget()  # who was expected when Ctrl-C came may never have been asked

@@ -334,9 +334,14 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute loss and gradients of a batch, augmented, in pieces that stay in the cache."""
-        if self._step is None:
-            self._step = self._new_step()
-            if not self._step.parameters:
+        step = self._step
+        if (
+            step is None
+            or step.criterion is not self.criterion_
+            or step.loss_draws_nothing is not self._has_loss_of_skorch
+        ):
+            step = self._step = self._new_step()
+            if not step.parameters:
                 raise ValueError(
                     "There is no weight to train: each parameter of the network is frozen "
                     "(requires_grad=False), as by Freezer('*')."
@@ -344,7 +349,7 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
             self._set_training(True)
         elif not self.module_.training:
             self._set_training(True)
-        return self._step(*batch)
+        return step(*batch)
 
     def _new_step(self):
         return TrainingStep(
@@ -364,7 +369,9 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     @property
     def _has_loss_of_skorch(self):
-        return type(self).get_loss is skorch.NeuralNetClassifier.get_loss
+        return type(
+            self
+        ).get_loss is skorch.NeuralNetClassifier.get_loss and "get_loss" not in vars(self)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Return ``loss`` and ``y_pred`` of a batch of validation, the loss weighted if it is."""

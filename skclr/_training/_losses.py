@@ -7,11 +7,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
+
+from skclr.lenet import has_hooks
 
 _REDUCTIONS: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": torch.Tensor.mean,
     "sum": torch.Tensor.sum,
 }
+
+
+def is_plain_cross_entropy(criterion: Any) -> bool:
+    """Tell whether a criterion is the mean of the cross-entropy of samples, and no more."""
+    return (
+        type(criterion) is nn.CrossEntropyLoss
+        and criterion.reduction == "mean"
+        and criterion.weight is None
+        and criterion.label_smoothing == 0
+        and criterion.ignore_index < 0
+        and not has_hooks(criterion)
+    )
 
 
 def check_weighable(criterion: Any) -> None:

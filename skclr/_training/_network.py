@@ -140,6 +140,7 @@ class Network:
             outcome = cross_entropy_at_once(self.module, images, targets, n_total, parameters)
         if outcome is None or outcome.logits.shape[1] != len(self.state.classes):
             return None  # which `answer` raises an error for
+        self._has_answered = True
         return outcome
 
     def infer(self, images: torch.Tensor) -> Answer:

@@ -11,10 +11,9 @@ from torch import nn
 from skclr._process import draw_seed
 from skclr._training._exchange import GradientExchange
 from skclr._training._graphs import UpdateGraphs
-from skclr._training._losses import each_sample, weighted
+from skclr._training._losses import each_sample, is_plain_cross_entropy, weighted
 from skclr._training._network import Network, join_answers, parameter_names
 from skclr._training._pieces import Piece, draw_nothing, is_mean_of_pieces
-from skclr.lenet import has_hooks
 
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -28,13 +27,14 @@ class TrainingStep:
         Whose parameters get gradients.
     loss : callable
         ``loss(answer, targets, images)`` of a piece, a scalar; of samples with weights, the loss
-        of each.
+        of each. It is not called where the network computes cross-entropy and gradients at once.
     criterion : torch.nn.Module
         What the loss calls, which tells whether it is a mean over samples.
     augmentation : callable or None
         Applied to the prepared images of each piece.
     loss_draws_nothing : bool
-        Whether calls of `loss` itself, beside the criterion's, may run at the same time.
+        Whether calls of `loss` itself, beside the criterion's, may run at the same time: it does
+        nothing but call the criterion.
     graphs : UpdateGraphs or None, default=None
         The recordings of the training, which compute what they can on a GPU.
 
@@ -75,13 +75,6 @@ class TrainingStep:
             and loss_draws_nothing
             and draw_nothing(criterion, module)
         )
-        self.asks_at_once = (
-            self.cuts
-            and loss_draws_nothing
-            and type(criterion) is nn.CrossEntropyLoss
-            and criterion.label_smoothing == 0
-            and not has_hooks(criterion)
-        )
         self.parameters = [part for part in module.parameters() if part.requires_grad]
         self.graphs = graphs if graphs is not None and graphs.take(self) else None
 
@@ -120,7 +113,12 @@ class TrainingStep:
 
     def _at_once(self, images, piece):
         """Return loss, answer and gradients if the network computes all of them itself, or None."""
-        if not self.asks_at_once or piece.weights is not None:
+        if not (
+            self.cuts
+            and self.loss_draws_nothing
+            and piece.weights is None
+            and is_plain_cross_entropy(self.criterion)  # now: callbacks may change it
+        ):
             return None
         return self.network.cross_entropy(images, piece.targets, piece.n_total, self.parameters)
 
@@ -131,7 +129,7 @@ class TrainingStep:
             # compiled code returns them as it likes, and optimizers expect those of the parameter
             if gradient.stride() != parameter.stride():
                 gradient = torch.empty_like(parameter).copy_(gradient)
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            _add_gradient(parameter, gradient)
 
     def _side_by_side(self, pieces):
         """Give each thread a piece at a time; add up the gradients in the order of the pieces.
@@ -207,6 +205,17 @@ class TrainingStep:
         if piece.weights is not None:
             loss = weighted(loss, piece.weights, self.reduction)
         return loss
+
+
+def _add_gradient(parameter, gradient):
+    """Add to the gradient of a parameter as torch does: in its memory, where it has one."""
+    there = parameter.grad
+    if there is None:
+        parameter.grad = gradient
+    elif there.requires_grad or there.layout != torch.strided:
+        parameter.grad = there + gradient
+    else:
+        there.add_(gradient)
 
 
 def added_up(gradients: Sequence[torch.Tensor]) -> torch.Tensor:

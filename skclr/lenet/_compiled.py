@@ -44,8 +44,8 @@ def blocks_shared_by(enlist: Callable[[Crew, int], Any]) -> Iterator[None]:
     enlist : callable
         ``enlist(crew, n)`` has up to `n` threads serve the crew, or none, and does not wait for
         them. What falls in parts are batches of more than 48 images, in halves, and of more than
-        112, in quarters, in the forward pass and in its backward pass. Their gradients are added in
-        order: no bit depends on who takes which.
+        112, in quarters: for logits, for their gradients, and for loss and gradients at once.
+        Gradients are added in order: no bit depends on who takes which part.
     """
     outer, _own.enlist = _own.enlist, enlist
     try:
@@ -198,81 +198,90 @@ class _Batch:
 
     def answer(self, images: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Return the logits."""
-        compiled, images, weights = kernels(), _plain(images), [*map(_plain, weights)]
         outputs = images.new_empty(self._sizes[1], self._sizes[-1])
-        crew = self._crew_for(weights, _NONE, images=images, outputs=outputs)
-        crew.share(compiled.ANSWER, self._n_parts)
+        self._do([kernels().ANSWER], weights, images=images, outputs=outputs)
         return outputs
 
     def write_gradients(
         self, of_outputs: Tensor, weights: Sequence[Tensor], of_weights: Sequence[Tensor | None]
     ) -> None:
         """Write the gradients of those weights for which there is where to."""
-        compiled, of_outputs, weights = kernels(), _plain(of_outputs), [*map(_plain, weights)]
+        kinds = [kernels().WRITE_GRADIENTS, kernels().FINISH_GRADIENTS]
         with self._lock:
-            crew = self._crew_for(weights, of_weights, of_outputs=of_outputs)
-            crew.share(compiled.WRITE_GRADIENTS, self._n_parts)
-            crew.share(compiled.FINISH_GRADIENTS, compiled.N_FINISHING)
+            self._do(kinds, weights, of_weights, of_outputs=of_outputs)
 
     def train(
         self, images: Tensor, targets: Tensor, weights: Sequence[Tensor], n_total: int
     ) -> Outcome | None:
         """Return loss, logits and gradients, or None where a target is none of the classes."""
-        compiled, images, targets = kernels(), _plain(images), _plain(targets)
+        kinds = [kernels().TRAIN, kernels().FINISH_GRADIENTS]
         loss, logits = images.new_empty(()), images.new_empty(self._sizes[1], self._sizes[-1])
         of_weights = [
             images.new_empty(weight.shape) if weight.requires_grad else None for weight in weights
         ]
-        weights = [*map(_plain, weights)]
-        crew = self._crew_for(
-            weights, of_weights, n_total, images=images, targets=targets, outputs=logits, loss=loss
-        )
-        crew.share(compiled.TRAIN, self._n_parts)
-        crew.share(compiled.FINISH_GRADIENTS, compiled.N_FINISHING)
-        if crew.met_no_class:
+        is_done = self._do(
+            kinds, weights, of_weights, n_total, images=images, targets=targets, outputs=logits,
+            loss=loss,
+        )  # fmt: skip
+        if not is_done:
             return None
         return Outcome(loss, logits, [each for each in of_weights if each is not None])
 
-    def _crew_for(
-        self, weights, of_weights, n_total=0, *, images=None, targets=None, outputs=None,
-        of_outputs=None, loss=None,
+    def _do(
+        self, kinds, weights, of_weights=_NONE, n_total=0, *, images=None, targets=None,
+        outputs=None, of_outputs=None, loss=None,
     ):  # fmt: skip
-        """Return this thread's crew, told where everything lies: callers keep it alive."""
-        crew = _own.crew = _own.crew or Crew(kernels())
-        tensors = self._workspace.memory, images, targets, outputs, of_outputs, loss
-        addresses = [
-            0 if tensor is None else tensor.data_ptr()
-            for tensor in (*tensors, *weights, *of_weights)
-        ]
-        crew.describe(*self._sizes, n_total, False, *addresses)
-        if self._enlist is not None and self._n_parts > 1:
-            self._enlist(crew, self._n_parts - 1)
-        return crew
+        """Do tasks one after the other, and tell whether each target met was one of the classes."""
+        compiled = kernels()
+        # what has an address lives until the end
+        given = [None if each is None else _plain(each) for each in (images, targets, of_outputs)]
+        weights = [_plain(weight) for weight in weights]
+        tensors = self._workspace.memory, *given, outputs, loss, *weights, *of_weights
+        # a handler of signals that calls a network meanwhile has a crew of its own
+        crew, _own.crew = _own.crew or Crew(compiled), None
+        try:
+            crew.describe(
+                *self._sizes, n_total, False,
+                *[0 if tensor is None else tensor.data_ptr() for tensor in tensors],
+            )  # fmt: skip
+            if self._enlist is not None and self._n_parts > 1:
+                self._enlist(crew, self._n_parts - 1)
+            for kind in kinds:
+                finishes = kind == compiled.FINISH_GRADIENTS
+                crew.share(kind, compiled.N_FINISHING if finishes else self._n_parts)
+                if crew.met_no_class:
+                    return False
+        finally:
+            _own.crew = crew
+        return True
 
 
 class _Logits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, *weights: Tensor) -> Tensor:
         ctx.batch = _Batch(kernels().FOR_GRADIENTS, images, weights)
-        ctx.save_for_backward(*weights)
+        ctx.save_for_backward(*weights)  # which tells whether they have been changed since
+        ctx.weights = [weight.detach() for weight in weights]  # whatever they are replaced by
         return ctx.batch.answer(images, weights)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        weights, are_wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        _, weights, are_wanted = ctx.saved_tensors, ctx.weights, ctx.needs_input_grad[1:]
         of_weights = [
             upstream.new_empty(weight.shape) if is_wanted else None
             for weight, is_wanted in zip(weights, are_wanted, strict=True)
         ]
         ctx.batch.write_gradients(upstream, weights, of_weights)
         if not _is_graph_kept():
-            ctx.batch = None
+            ctx.batch = ctx.weights = None
         return None, *of_weights
 
 
 def _plain(tensor: Tensor) -> Tensor:
     """Return a tensor whose numbers lie one after the other."""
-    if tensor.is_contiguous() and not tensor.is_neg():
+    if tensor.is_contiguous() and not tensor.is_neg() and not tensor._is_zerotensor():
         return tensor
+    if tensor._is_zerotensor():  # which has no numbers
+        return tensor.new_zeros(tensor.shape)
     return tensor.resolve_neg().contiguous()

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import numpy as np
 
-# looks for a task, with a rest after each: some 0.3 ms. To wait for the next batch, 1 ms and more,
-# would keep a core busy that others may want
+# looks for a task, with a rest after each: a part of a millisecond. To wait for the next batch, in
+# 1 ms and more, would keep a core busy that others may want
 _PATIENCE = 20_000
 
 
@@ -53,6 +53,10 @@ class Crew:
     def dismiss(self) -> None:
         """Have those who serve return."""
         self._task[self._compiled.DISMISSED] = 1
+
+    def forget(self) -> None:
+        """Count on nobody any more, whoever was expected."""
+        self._n_asked = int(self._task[self._compiled.GONE])
 
     def describe(self, *numbers: int) -> None:
         """Write down what the next tasks are about: all numbers after their kind."""

@@ -317,7 +317,8 @@ def work(task, n_places, patience):
     Parameters
     ----------
     task : ndarray of int64 of shape (SIZE_OF_TASK,)
-        What is to be done, what for, the numbers of images, channels and classes, the number of
+        Of one caller at a time, and of those who serve it. After what they count by it has: what is
+        to be done, what for, the numbers of images, channels and classes, the number of
         images that the loss is a mean of, whether a target is no class, and addresses of numbers
         that lie one after the other: memory, as `size_of_memory` tells; images of shape
         (n, channels, 32, 32) and targets of int64; the outputs, their gradients of shape

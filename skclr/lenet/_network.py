@@ -89,14 +89,18 @@ class LeNet5(nn.Module):
     shap) find each activation once.
 
     With ``engine="numba"`` all layers work on 16 samples at a time, each number beside that of the
-    next sample. The first call compiles them, in a few seconds, and keeps the outcome in numba's
-    cache. They know float32 and gradients of the weights, which cannot be differentiated again, nor
-    taken for several outputs at once: where gradients of the images are wanted, under autocast, in
-    float64, with forward-mode differentiation and within ``torch.func``, and where any layer was
-    replaced by one of another kind or shape (but for the number of classes), parametrized or given
-    hooks, the operations of torch serve here, too. The attribute ``engine`` can be set later;
-    weights fit either. Bits are those of one engine: with the other, a training with the same seed
-    ends with other ones.
+    next sample. The first call compiles them, which takes some seconds, and keeps the outcome in
+    numba's cache. They know float32 and gradients of the weights, which cannot be differentiated
+    again, nor taken for several outputs at once: where gradients of the images are wanted, under
+    autocast, in float64, with forward-mode differentiation and within ``torch.func``, and where any
+    layer was replaced by one of another kind or shape (but for the number of classes), parametrized
+    or given hooks, the operations of torch serve here, too. The attribute ``engine`` can be set
+    later; weights fit either. Bits are those of one engine: with the other, a training with the
+    same seed ends with other ones.
+
+    A classifier that trains by plain cross-entropy asks this engine for loss and gradients at once,
+    and calls neither the network nor the loss; where hooks on either, or on a weight, would notice,
+    it calls them.
 
     References
     ----------
@@ -266,16 +270,19 @@ def cross_entropy_at_once(
     Returns
     -------
     Outcome or None
-        None where torch has to compute it: for another network than a plain `LeNet5` of the engine
-        ``"numba"``, other parameters than all that require gradients, hooks on any of them, targets
-        that are no classes, and what the operations of torch are used for by `LeNet5` itself.
+        None where torch has to compute it, or to tell what is wrong: for another network than a
+        plain `LeNet5` of the engine ``"numba"``, images of another shape, targets that are no
+        classes, other parameters than all that require gradients, hooks on any of them (but for
+        those on the nodes of torch's graph that add gradients up, which nobody can see), where
+        gradients are disabled or looked at for anomalies, and what the operations of torch are used
+        for by `LeNet5` itself.
     """
     if not (
         type(net) is LeNet5
         and net.engine == "numba"
-        and "forward" not in vars(net)
         and not has_hooks(net)
         and images.shape[1:] == (net.in_channels, IMAGE_SIZE, IMAGE_SIZE)
+        and type(targets) is Tensor
         and targets.shape == images.shape[:1]
         and targets.dtype == torch.int64
         and targets.is_cpu
@@ -316,7 +323,7 @@ def _shape(images: Tensor) -> tuple[int, ...]:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Tell whether anything is called beside a module, before or after it.
+    """Tell whether anything is called beside a module, before or after it, or in its place.
 
     Parameters
     ----------
@@ -326,10 +333,12 @@ def has_hooks(module: nn.Module) -> bool:
     Returns
     -------
     bool
-        Whether there are hooks on its calls or on their gradients, those of all modules included.
+        Whether there are hooks on its calls or on their gradients, those of all modules included,
+        or a ``forward`` of this module alone, not of its class.
     """
     return bool(
-        module._forward_pre_hooks
+        "forward" in vars(module)
+        or module._forward_pre_hooks
         or module._forward_hooks
         or module._backward_pre_hooks
         or module._backward_hooks

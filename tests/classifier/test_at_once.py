@@ -146,6 +146,63 @@ def test_another_loss_is_the_one_that_is_computed(images, parameters, at_once):
     assert_allclose(weights(by_numba), weights(by_torch), atol=2e-4)
 
 
+def smoother(net):
+    net.criterion_.label_smoothing = 0.3
+
+
+def another_criterion(net):
+    net.criterion_ = nn.CrossEntropyLoss(label_smoothing=0.3)
+
+
+def another_get_loss(net):
+    get_loss = net.get_loss
+    net.get_loss = lambda *given, **named: 3 * get_loss(*given, **named)
+
+
+def another_forward(net):
+    forward = net.criterion_.forward
+    net.criterion_.forward = lambda scores, targets: 3 * forward(scores, targets)
+
+
+class Changing(Callback):
+    """Changes the loss once, in the middle of an epoch."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training and len(net.history) == 1 and len(net.history[-1]["batches"]) == 2:
+            self.change(net)
+
+
+@pytest.mark.parametrize("change", [smoother, another_criterion, another_get_loss, another_forward])
+def test_a_loss_that_is_changed_within_an_epoch_counts_from_then_on(images, change, at_once):
+    parameters = {"callbacks": [("changing", Changing(change))], "max_lr": 0.05}
+    by_numba = classifier(**parameters).fit(*images)
+    assert at_once == [(80, 80)]
+    by_torch = classifier(**parameters, module__engine="torch").fit(*images)
+    assert_allclose(weights(by_numba), weights(by_torch), atol=2e-4)
+    plain = classifier(max_lr=0.05).fit(*images)
+    assert not np.allclose(weights(by_numba), weights(plain), atol=2e-3)
+
+
+class Breaking(Callback):
+    """Hangs a hook that fails at the network, after a whole epoch."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 2:
+            net.module_.register_forward_hook(self.fail)
+
+    @staticmethod
+    def fail(*arguments):
+        raise RuntimeError("of my own")
+
+
+def test_an_error_in_a_later_epoch_is_not_taken_for_one_of_shapes(images):
+    with pytest.raises(RuntimeError, match=r"^of my own$"):
+        classifier(callbacks=[("breaking", Breaking())]).fit(*images)
+
+
 class Own(LeNet5):
     """A network of one's own, with more than the layers in its answer."""
 
@@ -171,6 +228,12 @@ def test_gradients_are_added_to_those_that_are_there(images):
     clf.train_step_single(batch)
     for parameter, gradient in zip(clf.module_.parameters(), once, strict=True):
         assert torch.equal(parameter.grad, 2 * gradient)
+    there = [parameter.grad for parameter in clf.module_.parameters()]
+    clf.optimizer_.zero_grad(set_to_none=False)
+    clf.train_step_single(batch)
+    for parameter, gradient, before in zip(clf.module_.parameters(), once, there, strict=True):
+        assert parameter.grad is before  # as torch does: others may look at the same memory
+        assert torch.equal(parameter.grad, gradient)
 
 
 def test_callbacks_get_losses_and_scores_that_hold_no_graph(images):

@@ -1,6 +1,8 @@
 """Threads that share a batch without Python: who takes what changes no bit."""
 
 import contextlib
+import os
+import signal
 import threading
 import time
 
@@ -100,6 +102,9 @@ def test_who_serves_leaves_when_nothing_has_come_for_a_while_or_when_dismissed()
     thread.join(60)
     assert not thread.is_alive()
     assert crew.n_serving == 0
+    crew.expect_one()  # who never comes
+    crew.forget()
+    assert crew.n_serving == 0
 
 
 class Waiting:
@@ -119,6 +124,9 @@ class Waiting:
 
     def dismiss(self):
         self.told.set()
+
+    def forget(self):
+        self.n_serving = 0
 
 
 def test_threads_that_serve_a_crew_come_back_when_they_are_wanted():
@@ -166,3 +174,62 @@ def test_the_threads_of_a_training_take_parts_of_its_batches():
         while _compiled._own.crew is None or _compiled._own.crew.n_served == before:
             _compiled.cross_entropy_of(images, targets, parameters, 64)
             assert time.monotonic() < end, "nobody has come"
+
+
+def test_without_further_threads_it_is_done_by_one(monkeypatch):
+    torch.set_num_threads(2)
+    crew = Waiting()
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with one_thread():
+        enlist(crew, 1)
+        assert crew.n_serving == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_a_training_has_no_helpers_and_waits_for_none():
+    torch.set_num_threads(2)
+    crew = Waiting()
+    with one_thread():
+        side_by_side(lambda item: item, range(2))
+        child = os.fork()
+        if child == 0:
+            enlist(crew, 1)
+            is_right = side_by_side(lambda item: 2 * item, range(4)) == [0, 2, 4, 6]
+            os._exit(0 if is_right and crew.n_serving == 0 else 1)
+        end = time.monotonic() + 60
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
+            time.sleep(0.01)
+        if ended == (0, 0):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert ended == (child, 0)
+
+
+def test_a_call_in_the_middle_of_another_one_of_the_same_thread_disturbs_nothing(monkeypatch):
+    """As that of a handler of signals, or of what the garbage collector calls."""
+    net, other = LeNet5(engine="numba"), LeNet5(3, 4, engine="numba")
+    images, targets = torch.randn(64, 1, 32, 32), torch.arange(64) % 10
+    others, share, depth = torch.randn(33, 3, 32, 32), Crew.share, []
+    expected, theirs = list(outcomes(net, images, targets)), other(others)
+    n_calls = []
+
+    def interrupted(crew, kind, n_places):
+        for step in (None, lambda: share(crew, kind, n_places)):
+            if step is not None:
+                step()
+            if not depth:
+                depth.append(1)
+                with torch.no_grad():
+                    assert torch.equal(other(others), theirs)
+                n_calls.append(1)
+                depth.pop()
+
+    monkeypatch.setattr(Crew, "share", interrupted)
+    found = list(outcomes(net, images, targets))
+    assert len(n_calls) > 6
+    assert all(torch.equal(*both) for both in zip(found, expected, strict=True))

@@ -153,6 +153,15 @@ def replaced(net):
     net.forward = lambda images: 2 * forward(images)
 
 
+def replaced_in_a_layer(net):
+    forward = net.fc1.forward
+    net.fc1.forward = lambda features: 2 * forward(features)
+
+
+def replaced_in_an_activation(net):
+    net.activation2.forward = torch.relu
+
+
 def by_torch(net):
     net.engine = "torch"
 
@@ -163,7 +172,8 @@ def of_another_width(net):
 
 @pytest.mark.parametrize(
     "change", [hooked, hooked_as_a_whole, hooked_at_a_weight, hooked_after_a_weight, replaced,
-               by_torch, of_another_width, nn.Module.double, nn.Module.compile],
+               replaced_in_a_layer, replaced_in_an_activation, by_torch, of_another_width,
+               nn.Module.double, nn.Module.compile],
 )  # fmt: skip
 def test_a_network_that_is_not_plain_is_left_to_torch(change):
     net = LeNet5(engine="numba")
@@ -174,6 +184,37 @@ def test_a_network_that_is_not_plain_is_left_to_torch(change):
         assert net._compiled_call_impl is not None
     else:
         assert at_once(net, images.to(dtype), targets) is None
+
+
+@pytest.mark.parametrize("change", [replaced_in_a_layer, replaced_in_an_activation])
+def test_what_replaces_a_part_is_called(change):
+    net, (images, _) = LeNet5(engine="numba"), batch()
+    change(net)
+    logits = net(images)
+    net.engine = "torch"
+    assert torch.equal(logits, net(images))
+
+
+def test_gradients_are_those_of_the_weights_that_answered():
+    net, (images, targets) = LeNet5(engine="numba"), batch()
+    expected = at_once(net, images, targets).gradients
+    loss = F.cross_entropy(net(images), targets)
+    for parameter in net.parameters():
+        parameter.data = torch.zeros_like(parameter)
+    loss.backward()
+    for parameter, gradient in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+    loss = F.cross_entropy(net(images), targets)
+    with torch.no_grad():
+        net.fc1.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_gradients_of_outputs_without_numbers_are_zeros():
+    net, (images, _) = LeNet5(engine="numba"), batch()
+    net(images).backward(torch._efficientzerotensor((20, 10)))
+    assert not any(parameter.grad.any() for parameter in net.parameters())
 
 
 def test_what_is_no_plain_call_is_left_to_torch():
