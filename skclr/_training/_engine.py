@@ -369,9 +369,8 @@ class PiecewiseNet(skorch.NeuralNetClassifier):
 
     @property
     def _has_loss_of_skorch(self):
-        return type(
-            self
-        ).get_loss is skorch.NeuralNetClassifier.get_loss and "get_loss" not in vars(self)
+        own = "get_loss" in vars(self)
+        return not own and type(self).get_loss is skorch.NeuralNetClassifier.get_loss
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Return ``loss`` and ``y_pred`` of a batch of validation, the loss weighted if it is."""

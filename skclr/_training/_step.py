@@ -114,8 +114,7 @@ class TrainingStep:
     def _at_once(self, images, piece):
         """Return loss, answer and gradients if the network computes all of them itself, or None."""
         if not (
-            self.cuts
-            and self.loss_draws_nothing
+            self.loss_draws_nothing
             and piece.weights is None
             and is_plain_cross_entropy(self.criterion)  # now: callbacks may change it
         ):
@@ -138,20 +137,12 @@ class TrainingStep:
         """
         exchange = self.exchange
 
-        def compute(piece):
-            images = self.images_of(piece)
-            return self._at_once(images, piece) or by_share(images, piece)
-
         def by_share(images, piece):
             answer = self.network.answer(images)
             loss = self.loss_of(answer, images, piece)
             share = loss.new_tensor(piece.share)
             gradients = torch.autograd.grad(loss, self.parameters, share)
             return loss.detach() * share, detached(answer), gradients
-
-        def compute_as_in_turn(piece):
-            images = self.images_of(piece)
-            return self._at_once(images, piece) or as_in_turn(images, piece)
 
         def as_in_turn(images, piece):
             answer = self.network.answer(images)
@@ -161,15 +152,19 @@ class TrainingStep:
             gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
             return loss.detach(), detached(answer), gradients
 
+        by_torch = by_share if self.shares else as_in_turn
+
+        def compute(piece):
+            images = self.images_of(piece)
+            return self._at_once(images, piece) or by_torch(images, piece)
+
         totals: list[torch.Tensor | None]
         if exchange is None:
             outcomes = self.network.side_by_side(compute, pieces)
             losses, answers, gradients = map(list, zip(*outcomes, strict=True))
             totals = [added_up(parts) for parts in zip(*gradients, strict=True)]
         else:
-            losses, answers, totals = exchange(
-                compute if self.shares else compute_as_in_turn, pieces
-            )
+            losses, answers, totals = exchange(compute, pieces)
         self._accumulate(totals)
         return {"loss": sum(losses), "y_pred": join_answers(answers)}
 

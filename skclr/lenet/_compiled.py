@@ -280,8 +280,6 @@ class _Logits(torch.autograd.Function):
 
 def _plain(tensor: Tensor) -> Tensor:
     """Return a tensor whose numbers lie one after the other."""
-    if tensor.is_contiguous() and not tensor.is_neg() and not tensor._is_zerotensor():
-        return tensor
     if tensor._is_zerotensor():  # which has no numbers
         return tensor.new_zeros(tensor.shape)
-    return tensor.resolve_neg().contiguous()
+    return tensor.resolve_neg().contiguous()  # both return what is plain already as it is

@@ -54,6 +54,22 @@ def lenet(**params):
     return CLRLeNetClassifier(**({"max_epochs": 1, "batch_size": 16, "random_state": 0} | params))
 
 
+def by_numba(kind=CLRLeNetClassifier, **params):
+    return kind(
+        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
+           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | params
+    )  # fmt: skip
+
+
+def bright_rows():
+    """Return images and labels: 240 dim images, of which a row of three tells the class."""
+    generator = np.random.default_rng(0)
+    y = generator.integers(3, size=240)
+    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
+    X[np.arange(240), 5 + 6 * y] = 255
+    return X, y
+
+
 def weights(clf):
     state = clf.module_.state_dict().values()
     return torch.cat([value.flatten() for value in state]).cpu().numpy()

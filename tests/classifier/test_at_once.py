@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from classifiers import bright_rows, by_numba, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback, Freezer
 from torch import nn
@@ -13,24 +14,9 @@ from skclr.lenet import LeNet5
 from skclr.lenet import _network as lenet_network
 
 
-def weights(clf):
-    return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
-
-
-def classifier(kind=CLRLeNetClassifier, **parameters):
-    return kind(
-        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
-           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | parameters
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def images():
-    generator = np.random.default_rng(0)
-    y = generator.integers(3, size=240)
-    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
-    X[np.arange(240), 5 + 6 * y] = 255
-    return X, y
+    return bright_rows()
 
 
 @pytest.fixture
@@ -76,15 +62,15 @@ class Hooked(Callback):
 def test_it_ends_as_with_the_operations_of_torch_up_to_rounding(
     images, parameters, expected, at_once
 ):
-    by_numba = classifier(**parameters).fit(*images)
+    with_numba = by_numba(**parameters).fit(*images)
     assert at_once == expected
-    by_torch = classifier(**parameters, module__engine="torch").fit(*images)
+    with_torch = by_numba(**parameters, module__engine="torch").fit(*images)
     assert at_once == expected
-    assert_allclose(weights(by_numba), weights(by_torch), atol=2e-4)
+    assert_allclose(weights(with_numba), weights(with_torch), atol=2e-4)
     for column in ("train_loss", "train_acc", "valid_loss"):
-        if column in by_torch.history[-1]:
+        if column in with_torch.history[-1]:
             assert_allclose(
-                by_numba.history[:, column], by_torch.history[:, column], rtol=1e-3, atol=1e-3
+                with_numba.history[:, column], with_torch.history[:, column], rtol=1e-3, atol=1e-3
             )
 
 
@@ -92,10 +78,10 @@ def test_the_pieces_of_a_large_batch_have_their_share(at_once):
     y = np.arange(700) % 3
     X = np.random.default_rng(0).integers(255, size=(700, 28, 28), dtype=np.uint8)
     parameters = {"batch_size": 700, "schedule": "constant"}
-    by_numba = classifier(**parameters).fit(X, y)
+    with_numba = by_numba(**parameters).fit(X, y)
     assert sorted(at_once[:4]) == [(175, 700)] * 4
-    by_torch = classifier(**parameters, module__engine="torch").fit(X, y)
-    assert_allclose(weights(by_numba), weights(by_torch), atol=1e-5)
+    with_torch = by_numba(**parameters, module__engine="torch").fit(X, y)
+    assert_allclose(weights(with_numba), weights(with_torch), atol=1e-5)
 
 
 def after_the_network(net, note):
@@ -122,7 +108,7 @@ def after_the_loss(net, note):
     "hang", [after_the_network, after_a_layer, at_a_weight, after_a_weight, after_the_loss]
 )
 def test_hooks_are_called_for_each_batch(images, hang, at_once):
-    clf = classifier(callbacks=[("hooked", Hooked(hang))], max_epochs=1).fit(*images)
+    clf = by_numba(callbacks=[("hooked", Hooked(hang))], max_epochs=1).fit(*images)
     assert len(dict(clf.callbacks_)["hooked"].seen) >= 3
     assert not at_once
 
@@ -140,10 +126,10 @@ def test_hooks_are_called_for_each_batch(images, hang, at_once):
     ],
 )
 def test_another_loss_is_the_one_that_is_computed(images, parameters, at_once):
-    by_numba = classifier(**parameters).fit(*images)
+    with_numba = by_numba(**parameters).fit(*images)
     assert not at_once
-    by_torch = classifier(**parameters, module__engine="torch").fit(*images)
-    assert_allclose(weights(by_numba), weights(by_torch), atol=2e-4)
+    with_torch = by_numba(**parameters, module__engine="torch").fit(*images)
+    assert_allclose(weights(with_numba), weights(with_torch), atol=2e-4)
 
 
 def smoother(net):
@@ -178,12 +164,12 @@ class Changing(Callback):
 @pytest.mark.parametrize("change", [smoother, another_criterion, another_get_loss, another_forward])
 def test_a_loss_that_is_changed_within_an_epoch_counts_from_then_on(images, change, at_once):
     parameters = {"callbacks": [("changing", Changing(change))], "max_lr": 0.05}
-    by_numba = classifier(**parameters).fit(*images)
+    with_numba = by_numba(**parameters).fit(*images)
     assert at_once == [(80, 80)]
-    by_torch = classifier(**parameters, module__engine="torch").fit(*images)
-    assert_allclose(weights(by_numba), weights(by_torch), atol=2e-4)
-    plain = classifier(max_lr=0.05).fit(*images)
-    assert not np.allclose(weights(by_numba), weights(plain), atol=2e-3)
+    with_torch = by_numba(**parameters, module__engine="torch").fit(*images)
+    assert_allclose(weights(with_numba), weights(with_torch), atol=2e-4)
+    plain = by_numba(max_lr=0.05).fit(*images)
+    assert not np.allclose(weights(with_numba), weights(plain), atol=2e-3)
 
 
 class Breaking(Callback):
@@ -200,7 +186,7 @@ class Breaking(Callback):
 
 def test_an_error_in_a_later_epoch_is_not_taken_for_one_of_shapes(images):
     with pytest.raises(RuntimeError, match=r"^of my own$"):
-        classifier(callbacks=[("breaking", Breaking())]).fit(*images)
+        by_numba(callbacks=[("breaking", Breaking())]).fit(*images)
 
 
 class Own(LeNet5):
@@ -213,14 +199,14 @@ class Own(LeNet5):
 def test_a_network_of_ones_own_is_called(images, at_once):
     outcomes = []
     for engine in ("numba", "torch"):
-        clf = classifier(module=Own, module__n_classes=3, module__engine=engine)
+        clf = by_numba(module=Own, module__n_classes=3, module__engine=engine)
         outcomes.append(weights(clf.fit(*images)))
     assert not at_once
     assert_allclose(*outcomes, atol=5e-4)
 
 
 def test_gradients_are_added_to_those_that_are_there(images):
-    clf = classifier(max_epochs=1).fit(*images)
+    clf = by_numba(max_epochs=1).fit(*images)
     batch = next(iter(clf.get_iterator(clf.get_dataset(*images), training=True)))
     clf.optimizer_.zero_grad()
     clf.train_step_single(batch)
@@ -246,7 +232,7 @@ def test_callbacks_get_losses_and_scores_that_hold_no_graph(images):
         def on_grad_computed(self, net, named_parameters, **kwargs):
             seen.append([name for name, part in named_parameters if part.grad is not None])
 
-    clf = classifier(callbacks=[("looking", Looking())], max_epochs=1).fit(*images)
+    clf = by_numba(callbacks=[("looking", Looking())], max_epochs=1).fit(*images)
     names = [name for name, _ in clf.module_.named_parameters()]
     assert seen[::2] == [names] * 3
     assert [(training, shape, graph) for training, _, shape, graph in seen[1::2]] == [
@@ -258,9 +244,9 @@ def test_callbacks_get_losses_and_scores_that_hold_no_graph(images):
 
 def test_a_number_of_classes_that_does_not_fit_has_the_error_of_before(images):
     with pytest.raises(ValueError, match="scores of shape"):
-        classifier(module=LeNet5(n_classes=5, engine="numba")).set_params(
-            module__engine="numba"
-        ).fit(*images)
+        by_numba(module=LeNet5(n_classes=5, engine="numba")).set_params(module__engine="numba").fit(
+            *images
+        )
 
 
 class Failing(Callback):
@@ -277,8 +263,8 @@ class Failing(Callback):
 def test_a_training_that_was_interrupted_ends_with_the_same_bits(images, tmp_path):
     parameters = {"max_epochs": 4, "callbacks": [Failing()], "checkpoint": tmp_path / "file"}
     with pytest.raises(ArithmeticError, match="once"):
-        classifier(**parameters).fit(*images)
-    went_on = classifier(**parameters).fit(*images)
-    whole = classifier(**parameters | {"checkpoint": None}).fit(*images)
+        by_numba(**parameters).fit(*images)
+    went_on = by_numba(**parameters).fit(*images)
+    whole = by_numba(**parameters | {"checkpoint": None}).fit(*images)
     assert len(went_on.history) == 4
     assert_array_equal(weights(went_on), weights(whole))

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from classifiers import bright_rows, by_numba, weights
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -16,24 +17,9 @@ from skclr.exceptions import DivergenceError
 from skclr.lenet import LeNet5
 
 
-def weights(clf):
-    return np.concatenate([part.detach().numpy().ravel() for part in clf.module_.parameters()])
-
-
-def classifier(**parameters):
-    return CLRLeNetClassifier(
-        **{"schedule": "triangular", "base_lr": 0.01, "max_lr": 0.1, "max_epochs": 2, "verbose": 0,
-           "batch_size": 80, "random_state": 0, "module__engine": "numba"} | parameters
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def images():
-    generator = np.random.default_rng(0)
-    y = generator.integers(3, size=240)
-    X = generator.integers(60, size=(240, 28, 28), dtype=np.uint8)
-    X[np.arange(240), 5 + 6 * y] = 255
-    return X, y
+    return bright_rows()
 
 
 @pytest.mark.parametrize("batch_size", [40, 64, 100, 240])
@@ -42,7 +28,7 @@ def test_a_training_has_the_same_bits_for_any_number_of_threads(images, batch_si
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
-            outcomes.append(classifier(batch_size=batch_size).fit(*images))
+            outcomes.append(by_numba(batch_size=batch_size).fit(*images))
     finally:
         torch.set_num_threads(n_threads)
     for other in outcomes[1:]:
@@ -51,21 +37,21 @@ def test_a_training_has_the_same_bits_for_any_number_of_threads(images, batch_si
 
 
 def test_a_training_ends_as_with_the_operations_of_torch_up_to_rounding(images, calls_of_numba):
-    by_numba = classifier().fit(*images)
+    with_numba = by_numba().fit(*images)
     assert calls_of_numba
     calls_of_numba.clear()
-    by_torch = classifier(module__engine="torch").fit(*images)
+    with_torch = by_numba(module__engine="torch").fit(*images)
     assert not calls_of_numba
-    assert_allclose(weights(by_numba), weights(by_torch), atol=1e-4)
-    assert by_numba.score(*images) == by_torch.score(*images) == 1
-    for clf in (by_numba, clone(by_numba)):
+    assert_allclose(weights(with_numba), weights(with_torch), atol=1e-4)
+    assert with_numba.score(*images) == with_torch.score(*images) == 1
+    for clf in (with_numba, clone(with_numba)):
         assert clf.get_params()["module__engine"] == "numba"
 
 
 @pytest.mark.parametrize("engine", ["torch", "numba"])
 def test_an_answer_in_another_thread_than_that_of_a_training_waits_for_nobody(images, engine):
     X = np.concatenate([images[0]] * 4)
-    answering = classifier(module__engine=engine).fit(*images)
+    answering = by_numba(module__engine=engine).fit(*images)
     expected, found = answering.forward(X), []
     n_threads = torch.get_num_threads()
 
@@ -77,7 +63,7 @@ def test_an_answer_in_another_thread_than_that_of_a_training_waits_for_nobody(im
     try:
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
-        classifier(module__engine=engine, max_epochs=8).fit(*images)
+        by_numba(module__engine=engine, max_epochs=8).fit(*images)
         thread.join(timeout=120)
     finally:
         torch.set_num_threads(n_threads)
@@ -91,7 +77,7 @@ def test_pieces_that_threads_share_have_parts_that_one_thread_computes():
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
-            outcomes.append(classifier(batch_size=700, validation_fraction=0.3).fit(X, y))
+            outcomes.append(by_numba(batch_size=700, validation_fraction=0.3).fit(X, y))
     finally:
         torch.set_num_threads(n_threads)
     for other in outcomes[1:]:
@@ -100,16 +86,16 @@ def test_pieces_that_threads_share_have_parts_that_one_thread_computes():
 
 def test_a_search_goes_over_engines(images):
     search = GridSearchCV(
-        classifier(), {"module__engine": ["torch", "numba"], "max_lr": [0.1]}, cv=2, n_jobs=2
+        by_numba(), {"module__engine": ["torch", "numba"], "max_lr": [0.1]}, cv=2, n_jobs=2
     ).fit(*images)
     assert_allclose(search.cv_results_["mean_test_score"], 1)
 
 
 def test_weights_fit_either_engine(images, tmp_path):
-    clf = classifier().fit(*images)
+    clf = by_numba().fit(*images)
     clf.save_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
     for engine in ("torch", "numba"):
-        other = classifier(module__engine=engine)
+        other = by_numba(module__engine=engine)
         other.load_params(f_params=tmp_path / "weights.safetensors", use_safetensors=True)
         assert other.module_.engine == engine
         assert_allclose(
@@ -118,10 +104,10 @@ def test_weights_fit_either_engine(images, tmp_path):
 
 
 def test_a_checkpoint_is_that_of_one_engine(images, tmp_path):
-    clf = classifier(checkpoint=tmp_path / "file").fit(*images)
+    clf = by_numba(checkpoint=tmp_path / "file").fit(*images)
     with pytest.raises(ValueError, match="module__engine is 'numba' there and 'torch' here"):
-        classifier(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
-    again = classifier(checkpoint=tmp_path / "file").fit(*images)
+        by_numba(checkpoint=tmp_path / "file", module__engine="torch").fit(*images)
+    again = by_numba(checkpoint=tmp_path / "file").fit(*images)
     assert_array_equal(weights(again), weights(clf))
 
 
@@ -142,19 +128,19 @@ def test_a_network_that_is_given_has_its_engine_told_apart(images, tmp_path):
 
 
 def test_a_checkpoint_is_that_of_one_version_of_numba(images, tmp_path, monkeypatch):
-    classifier(checkpoint=tmp_path / "file").fit(*images)
+    by_numba(checkpoint=tmp_path / "file").fit(*images)
     versions = importlib.metadata.version
     monkeypatch.setattr(
         "importlib.metadata.version", lambda name: "0.1" if name == "numba" else versions(name)
     )
     with pytest.raises(ValueError, match=r"numba is \S+ there and 0\.1 here"):
-        classifier(checkpoint=tmp_path / "file").fit(*images)
-    classifier(checkpoint=tmp_path / "other", module__engine="torch").fit(*images)
+        by_numba(checkpoint=tmp_path / "file").fit(*images)
+    by_numba(checkpoint=tmp_path / "other", module__engine="torch").fit(*images)
 
 
 def test_a_divergence_is_told(images):
     with pytest.raises(DivergenceError):
-        classifier(max_lr=1e38, schedule="constant").fit(*images)
+        by_numba(max_lr=1e38, schedule="constant").fit(*images)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +152,7 @@ def test_a_divergence_is_told(images):
     ],
 )
 def test_what_numba_would_not_compute_is_refused_before_training(images, parameters, message):
-    clf = classifier(**parameters)
+    clf = by_numba(**parameters)
     before = dict(vars(clf))
     with pytest.raises(ValueError, match=message):
         clf.fit(*images)
@@ -176,4 +162,4 @@ def test_what_numba_would_not_compute_is_refused_before_training(images, paramet
 def test_another_device_is_refused(images, monkeypatch):
     monkeypatch.setattr("skclr.classifier._estimator.check_device", lambda *args, **named: None)
     with pytest.raises(ValueError, match="computes on the CPU, and device is 'cuda'"):
-        classifier(device="cuda").fit(*images)
+        by_numba(device="cuda").fit(*images)
